@@ -1,0 +1,18 @@
+"""The one exception a person is meant to read: its text says what was got, what was expected, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TraitswapError(Exception):
+    """Something the user can mend. The command line prints it as one line and exits with 2."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped `name`: the nearest of `known`, or all of them where none is near."""
+    options = list(known)
+    by_lower = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(by_lower[key] for key in near) + "?"
+    return "there are: " + ", ".join(options)
