@@ -1,0 +1,59 @@
+"""The cut between using and training: whatever turns faces into codes and back, torch or not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitswap import swap
+from traitswap.attributes import Layout
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Encoded faces: embeddings N × C × s × s, cut as `layout` says, and the N × 3 × S × S faces they came from.
+
+    Arrays are float32, faces in −1 … 1. A decoder with `residual` adds its change to `photo`.
+    """
+
+    embedding: FloatArray
+    photo: FloatArray
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def __getitem__(self, items: slice | NDArray[Any]) -> "Codes":
+        return replace(self, embedding=self.embedding[items], photo=self.photo[items])
+
+    def swap(self, other: "Codes", names: Iterable[str]) -> tuple["Codes", "Codes"]:
+        """Both with the named units exchanged, item by item."""
+        first, second = swap.exchange(self.embedding, other.embedding, self.layout, names)
+        return replace(self, embedding=first), replace(other, embedding=second)
+
+    def blend(self, take: Mapping[str, "Codes"], strength: Mapping[str, float] | None = None) -> "Codes":
+        """These with each named unit moved towards that of its reference; strength 1 (default) takes it whole."""
+        references = {name: codes.embedding for name, codes in take.items()}
+        return replace(self, embedding=swap.blend(self.embedding, references, self.layout, strength or {}))
+
+
+class Codec(Protocol):
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def size(self) -> int:
+        """Height and width of a face, pixels."""
+        ...
+
+    def encode(self, faces: FloatArray) -> Codes:
+        """Faces (N × 3 × size × size, −1 … 1) → codes."""
+        ...
+
+    def decode(self, codes: Codes) -> FloatArray:
+        """Codes → faces (N × 3 × size × size, −1 … 1)."""
+        ...

@@ -1,0 +1,212 @@
+"""Settings: frozen, validated, JSON both ways; presets are TOML files that a user can copy."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from traitswap.attributes import Layout, attributes_from
+from traitswap.errors import TraitswapError, nearest
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(_Frozen):
+    """Sizes of encoder, decoder and discriminator. The last of `widths` is the trunk's."""
+
+    size: Positive
+    """Height and width of a face, pixels."""
+    widths: tuple[Positive, ...]
+    """Channels after the first convolution and after each stride-2 one."""
+    patch: Literal[1, 2] = 1
+    """2: the picture enters and leaves as 2×2 patches folded into channels, a quarter of the work."""
+    stem_kernel: Literal[3, 5, 7] = 7
+    encoder_blocks: Annotated[int, Field(ge=0)] = 3
+    decoder_blocks: Annotated[int, Field(ge=0)] = 3
+    unit_channels: Positive = 16
+    rest_channels: Positive = 160
+    pool_units: bool = False
+    """A unit is averaged over the picture: it says what an attribute is like and not where it lies."""
+    residual: bool = False
+    """The decoder adds a change to the photo instead of drawing the whole picture."""
+    discriminator_widths: tuple[Positive, ...]
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "NetworkSettings":
+        for what, stride in (
+            ("network.widths", self.patch * 2 ** (len(self.widths) - 1)),
+            ("network.discriminator_widths", 2 ** len(self.discriminator_widths)),
+        ):
+            if self.size % stride:
+                raise ValueError(f"size {self.size} is not a multiple of {stride}, the stride of {what}")
+        return self
+
+
+class MethodSettings(_Frozen):
+    """The objective, eq. 7, and the options that go beyond the paper (all off there)."""
+
+    name: Literal["swap"] = "swap"
+    lambda_adv: Weight = 1.0
+    lambda_cls: Weight = 0.1
+    lambda_ver: Weight = 0.1
+    lambda_rec: Weight = 10.0
+    lambda_gp: Weight = 10.0
+    gp_interval: Positive = 1
+    """The gradient penalty is taken every so many steps, as many times heavier."""
+    lambda_cls_d: Weight = 0.1
+    """Weight of the discriminator's own classification loss, eq. 2."""
+    verify_averaged: bool = True
+    """Unit differences are averaged over their positions before the verification layer (the paper leaves it open)."""
+    keep_labels: bool = False
+    """Classify all label columns of the data, not only the attributes': those not swapped are to stay."""
+    swapped_weight: Weight = 1.0
+    """Weight, in the generator's classification loss, of the columns that are to change."""
+    lambda_self: Weight = 0.0
+    """L1 of photo and result where nothing is swapped."""
+    guide: bool = False
+    """The generator is judged by a classifier trained beforehand, not by the discriminator's own head."""
+
+
+class ClassifierSettings(_Frozen):
+    """A small attribute classifier, trained before the run."""
+
+    size: Positive = 64
+    width: Positive = 16
+    images: Positive = 200_000
+    """Training images to see, repeats counted."""
+    batch: Positive = 64
+    lr: Annotated[float, Field(gt=0)] = 2e-3
+
+
+class DataSettings(_Frozen):
+    partition: Literal["official", "random"] = "official"
+    test_count: Positive = 2000
+    drawn_count: Positive = 6000
+    """How many faces `--data drawn` draws."""
+
+
+class TrainSettings(_Frozen):
+    batch: Annotated[int, Field(ge=2, multiple_of=2)] = 16
+    """Images a step; the first half is paired with the second."""
+    images: Positive = 3_200_000
+    """Images to see in all: iterations × batch."""
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    flip: bool = True
+    ema_images: Positive = 10_000
+    """Half-life of the averaged weights, in images."""
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """auto: bf16 where the processor computes in it, else 32-bit."""
+    seed: int = 0
+    report_images: Positive = 1_600
+    save_images: Positive = 16_000
+    sample_images: Positive = 16_000
+    health_pairs: Positive = 128
+    statistics_images: Positive = 1_280
+    """Images from which the batch-normalization statistics of the use path are taken."""
+
+
+class Settings(_Frozen):
+    """Everything that determines a training run besides the data's place and the machine."""
+
+    preset: str
+    attributes: dict[str, tuple[str, ...]]
+    network: NetworkSettings
+    method: MethodSettings = MethodSettings()
+    train: TrainSettings = TrainSettings()
+    data: DataSettings = DataSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(attributes_from(self.attributes), self.network.unit_channels, self.network.rest_channels)
+
+
+def preset_names() -> list[str]:
+    return sorted(p.name.removesuffix(".toml") for p in resources.files("traitswap.presets").iterdir() if p.name.endswith(".toml"))
+
+
+def load_settings(
+    preset: str, overrides: Sequence[str] = (), attributes: Mapping[str, Sequence[str]] | None = None
+) -> Settings:
+    """The settings of a preset (a packaged name, or a path to a .toml or .json file) with `key=value` overrides.
+
+    Raises `TraitswapError` for an unknown preset, key or value. `attributes`, if given, replaces the preset's.
+    """
+    table = _read_table(preset)
+    table.setdefault("preset", Path(preset).stem)
+    for override in overrides:
+        _override(table, override)
+    if attributes is not None:
+        table["attributes"] = dict(attributes)
+    settings = parse_settings(table, preset)
+    settings.layout.check_budget(settings.network.widths[-1])
+    return settings
+
+
+def parse_settings(table: Mapping[str, Any], origin: str) -> Settings:
+    """Validated `Settings` from a plain table; `origin` names it in the error."""
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting '{key}'; {nearest(key, _known_keys(Settings))}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message} (got {problem['input']!r})" if key and problem["type"] != "value_error" else message
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += _known_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _read_table(preset: str) -> dict[str, Any]:
+    path = Path(preset)
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(path.read_text("utf-8"))
+        if path.suffix == ".json":
+            table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return table
+    except OSError as error:
+        raise TraitswapError(f"cannot read the preset {preset}: {error.strerror}") from None
+    except ValueError as error:
+        raise TraitswapError(f"{preset} is not valid {path.suffix[1:].upper()}: {error}") from None
+    if preset not in preset_names():
+        raise TraitswapError(f"there is no preset '{preset}' (nor is it a .toml file); {nearest(preset, preset_names())}")
+    return tomllib.loads((resources.files("traitswap.presets") / f"{preset}.toml").read_text("utf-8"))
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise TraitswapError(f"--set {text}: expected key=value, such as train.lr=0.0002")
+    if key not in _known_keys(Settings):
+        raise TraitswapError(f"there is no setting '{key}'; {nearest(key, _known_keys(Settings))}")
+    *sections, last = key.split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+    try:
+        table[last] = json.loads(value)
+    except ValueError:
+        table[last] = value

@@ -1,0 +1,173 @@
+"""The paper's method: latent units exchanged between two images, and the options that go beyond it."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from traitswap import losses
+from traitswap.attributes import Layout
+from traitswap.config import Settings
+from traitswap.methods.base import Phase, Term
+from traitswap.networks.autoencoder import Generator, GeneratorPass, partner
+from traitswap.networks.classifier import AttributeClassifier, draw_augmentation
+from traitswap.networks.discriminator import Discriminator
+
+
+class SwapStep(NamedTuple):
+    x_real: Tensor
+    y_real: Tensor
+    y_target: Tensor
+    """ỹ: the labels that the synthesized images are to show, N × columns."""
+    column_weights: Tensor
+    untouched: Tensor
+    """Images with nothing swapped, N, bool."""
+    result: GeneratorPass
+
+
+class LatentSwap:
+    """Eq. 1–7, with the settings of `settings.method`.
+
+    `columns` are the label columns of the data. `related` (k × columns, bool) marks, for each attribute, the columns
+    that move with it in real faces and so are free when it is swapped. `guide` classifies all of `columns`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        columns: tuple[str, ...],
+        related: Tensor | None = None,
+        guide: AttributeClassifier | None = None,
+    ) -> None:
+        m = settings.method
+        self.settings = settings
+        self.layout = settings.layout
+        self.columns = columns if m.keep_labels else self.layout.columns
+        self.owner = column_owner(self.layout, self.columns)
+        self.related = related if related is not None and m.keep_labels else torch.zeros(
+            len(self.layout.attributes), len(self.columns), dtype=torch.bool
+        )
+        self.guide = guide
+        # A guide knows the columns of the data, in their order.
+        self.guide_columns = [columns.index(c) for c in self.columns]
+        self.phases = (
+            Phase(
+                "D",
+                "discriminator",
+                (Term("adv", m.lambda_adv), Term("cls", m.lambda_cls_d), Term("gp", m.lambda_gp, m.gp_interval)),
+            ),
+            Phase(
+                "G",
+                "generator",
+                (
+                    Term("adv", m.lambda_adv),
+                    Term("cls", m.lambda_cls),
+                    Term("ver", m.lambda_ver),
+                    Term("rec", m.lambda_rec),
+                    Term("self", m.lambda_self),
+                ),
+            ),
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        network = self.settings.network
+        return {
+            "generator": Generator(network, self.layout, self.settings.method.verify_averaged),
+            "discriminator": Discriminator(network.size, network.discriminator_widths, len(self.columns)),
+        }
+
+    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> SwapStep:
+        owner, related = self.owner.to(x.device), self.related.to(x.device)
+        swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
+        moved = columns_moved(swapped, owner)
+        free = (swapped.float() @ related.float() > 0) & ~moved
+        weights = torch.where(moved, self.settings.method.swapped_weight, 1.0).masked_fill(free, 0.0)
+        return SwapStep(
+            x_real=x,
+            y_real=labels,
+            y_target=torch.where(moved, partner(labels), labels),
+            column_weights=weights,
+            untouched=~swapped.any(1),
+            result=networks["generator"](x, swapped),
+        )
+
+    def losses(
+        self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: SwapStep
+    ) -> dict[str, Tensor]:
+        if phase == "D":
+            return self._discriminator_losses(due, networks["discriminator"], shared)
+        return self._generator_losses(due, networks["discriminator"], shared)
+
+    def _discriminator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
+        x_fake = s.result.x_fake.detach()
+        scores, logits = discriminator(torch.cat([s.x_real, x_fake]))
+        scores_real, scores_fake = scores.chunk(2)
+        parts = {
+            "adv": losses.adversarial_discriminator(scores_real, scores_fake),
+            "cls": losses.classification(logits[: len(s.x_real)], s.y_real),
+        }
+        if "gp" in due:
+            epsilon = torch.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
+            x_hat = (epsilon * s.x_real + (1 - epsilon) * x_fake).requires_grad_()
+            scores_hat, _ = discriminator(x_hat)
+            (gradient,) = torch.autograd.grad(scores_hat.sum(), x_hat, create_graph=True)
+            parts["gp"] = losses.gradient_penalty(gradient)
+        return parts
+
+    def _generator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
+        x_fake, x_rec, same, other = s.result
+        scores, logits = discriminator(x_fake)
+        if self.guide is not None:
+            logits = self.guide(x_fake, draw_augmentation(len(x_fake), x_fake.device))[:, self.guide_columns]
+        parts = {
+            "adv": losses.adversarial_generator(scores),
+            "cls": losses.classification(logits, s.y_target, s.column_weights),
+            "ver": losses.verification(same, other),
+            "rec": losses.cycle_consistency(s.x_real, x_rec),
+        }
+        if "self" in due:
+            parts["self"] = losses.self_reconstruction(s.x_real, x_fake, s.untouched)
+        return parts
+
+
+def column_owner(layout: Layout, columns: tuple[str, ...]) -> Tensor:
+    """For each of `columns` the position of its attribute, −1 where it belongs to none."""
+    owner = dict(zip(layout.columns, layout.column_attribute(), strict=True))
+    return torch.tensor([owner.get(column, -1) for column in columns])
+
+
+def differing(labels: Tensor, other: Tensor, owner: Tensor, attributes: int) -> Tensor:
+    """N of the paper: which attributes' labels differ between two batches (N × columns each) → N × k, bool."""
+    unequal = labels != other
+    return torch.stack([unequal[:, owner == i].any(1) for i in range(attributes)], 1)
+
+
+def choose_swaps(differs: Tensor) -> Tensor:
+    """S of each pair, for both its images: A ∪ N or A, with equal probability; A a random subset of P.
+
+    `differs` is N for a batch whose second half is the first half's partners (2n × k); so is the result.
+    """
+    half = differs[: len(differs) // 2]
+    random = torch.rand(half.shape[0], half.shape[1] + 1, device=half.device) < 0.5
+    swapped = torch.where(half, random[:, :1], random[:, 1:])
+    return torch.cat([swapped, swapped])
+
+
+def columns_moved(swapped: Tensor, owner: Tensor) -> Tensor:
+    """The columns (N × columns, bool) whose labels come from the partner when `swapped` (N × k) units do."""
+    moved: Tensor = swapped[:, owner.clamp(min=0)] & (owner >= 0)
+    return moved
+
+
+def related_columns(layout: Layout, columns: tuple[str, ...], labels: Tensor, threshold: float = 0.4) -> Tensor:
+    """Columns that go with an attribute in real faces, by correlation over `labels` (M × columns): k × columns, bool.
+
+    A smile lifts the cheeks and opens the mouth; to demand that they stay would forbid the smile.
+    """
+    z = labels.float() - labels.float().mean(0)
+    z = z / z.norm(dim=0).clamp(min=1e-6)
+    correlation = (z.T @ z).abs()
+    owner = column_owner(layout, columns)
+    rows = [correlation[owner == i].amax(0) > threshold for i in range(len(layout.attributes))]
+    return torch.stack(rows) & (owner < 0)

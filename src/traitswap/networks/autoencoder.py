@@ -1,0 +1,136 @@
+"""Encoder, decoder, and the generator's whole training pass: encode, swap, decode, and back again."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from traitswap.attributes import Layout
+from traitswap.config import NetworkSettings
+from traitswap.networks.blocks import ResidualBlock, conv_block, down_block, up_block
+from traitswap.swap import exchange_masked
+
+
+class Encoder(nn.Module):
+    """Faces (N × 3 × S × S in −1 … 1) → embedding (N × C × s × s), its channels cut as the layout says."""
+
+    def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
+        super().__init__()
+        widths = settings.widths
+        self.layout = layout
+        self.pool_units = settings.pool_units
+        self.patch = settings.patch
+        self.body = nn.Sequential(
+            conv_block(3 * self.patch**2, widths[0], settings.stem_kernel),
+            *(down_block(a, b) for a, b in zip(widths, widths[1:], strict=False)),
+            *(ResidualBlock(widths[-1]) for _ in range(settings.encoder_blocks)),
+            nn.Conv2d(widths[-1], layout.channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        if self.pool_units:
+            units, rest = embedding.split([self.layout.swapped_channels, self.layout.rest_channels], 1)
+            embedding = torch.cat([units.mean((2, 3), keepdim=True).expand_as(units), rest], 1)
+        return embedding
+
+
+class Decoder(nn.Module):
+    """Embedding (N × C × s × s) → faces (N × 3 × S × S in −1 … 1).
+
+    With `residual`, what is decoded is a change, added to the photo that the embedding came from.
+    """
+
+    def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
+        super().__init__()
+        widths = settings.widths[::-1]
+        self.residual = settings.residual
+        self.patch = settings.patch
+        pixels = 3 * self.patch**2
+        self.body = nn.Sequential(
+            conv_block(layout.channels, widths[0], 1),
+            *(ResidualBlock(widths[0]) for _ in range(settings.decoder_blocks)),
+            *(up_block(a, b) for a, b in zip(widths, widths[1:], strict=False)),
+        )
+        # The photo's own detail is at hand where the change is drawn, so that it follows strands and edges.
+        self.merge = conv_block(widths[-1] + pixels, widths[-1], 3) if self.residual else nn.Identity()
+        self.head = nn.Conv2d(widths[-1], pixels, settings.stem_kernel, padding=settings.stem_kernel // 2)
+
+    def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
+        """`photo`: the faces that were encoded; looked at only with `residual`."""
+        h = self.body(embedding)
+        if self.residual:
+            h = self.merge(torch.cat([h, F.pixel_unshuffle(photo, self.patch) if self.patch > 1 else photo], 1))
+        h = self.head(h)
+        if self.patch > 1:
+            h = F.pixel_shuffle(h, self.patch)
+        return (photo + h.float()).clamp(-1, 1) if self.residual else torch.tanh(h.float())
+
+
+class Verification(nn.Module):
+    """One fully-connected layer an attribute: do two units come from the same image? (Before eq. 5.)"""
+
+    def __init__(self, settings: NetworkSettings, layout: Layout, averaged: bool) -> None:
+        super().__init__()
+        side = settings.size // (settings.patch * 2 ** (len(settings.widths) - 1))
+        self.attributes = len(layout.attributes)
+        self.averaged = averaged
+        inputs = layout.unit_channels * (1 if averaged else side * side)
+        self.layers = nn.ModuleList(nn.Linear(inputs, 1) for _ in range(self.attributes))
+
+    def forward(self, units: Tensor, other: Tensor) -> Tensor:
+        """Units of two batches (each N × k·u × s × s) → logits N × k."""
+        difference = (units - other).abs().unflatten(1, (self.attributes, -1))
+        features = difference.mean((3, 4)) if self.averaged else difference.flatten(2)
+        return torch.cat([layer(features[:, i]) for i, layer in enumerate(self.layers)], 1)
+
+
+class GeneratorPass(NamedTuple):
+    x_fake: Tensor
+    """x̃: the batch with units exchanged, N × 3 × S × S."""
+    x_rec: Tensor
+    """x′: exchanged back, N × 3 × S × S."""
+    same: Tensor
+    """Verification logits of (a, â) and (b, b̂), N × k."""
+    other: Tensor
+    """Verification logits of (a, b̂) and (b, â), N × k."""
+
+
+class Generator(nn.Module):
+    """Enc, Dec and the verification layers: all that the generator's optimizer trains, in one forward pass."""
+
+    def __init__(self, settings: NetworkSettings, layout: Layout, verify_averaged: bool = True) -> None:
+        super().__init__()
+        self.layout = layout
+        self.encoder = Encoder(settings, layout)
+        self.decoder = Decoder(settings, layout)
+        self.verification = Verification(settings, layout, verify_averaged)
+        self.register_buffer("channel_attribute", torch.tensor(layout.channel_attribute()), persistent=False)
+
+    def exchanged(self, embedding: Tensor, swapped: Tensor) -> Tensor:
+        """Each item's units of `swapped` (N × k, bool) taken from its partner, half a batch away. z never moves."""
+        channels = swapped[:, self.channel_attribute]
+        channels = F.pad(channels, (0, self.layout.rest_channels))[:, :, None, None]
+        return exchange_masked(embedding, partner(embedding), channels)
+
+    def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
+        """Encode, exchange, decode: the path of use, on a batch of pairs."""
+        result: Tensor = self.decoder(self.exchanged(self.encoder(x), swapped), x)
+        return result
+
+    def forward(self, x_real: Tensor, swapped: Tensor) -> GeneratorPass:
+        e = self.encoder(x_real)
+        x_fake = self.decoder(self.exchanged(e, swapped), x_real)
+        e_fake = self.encoder(x_fake)
+        e_hat = self.exchanged(e_fake, swapped)
+        x_rec = self.decoder(e_hat, x_fake)
+        units, units_hat = (t[:, : self.layout.swapped_channels] for t in (e, e_hat))
+        return GeneratorPass(
+            x_fake, x_rec, self.verification(units, units_hat), self.verification(units, partner(units_hat))
+        )
+
+
+def partner(batch: Tensor) -> Tensor:
+    """The other of each pair: image i of a batch of n is paired with image i ± n/2."""
+    return batch.roll(len(batch) // 2, 0)

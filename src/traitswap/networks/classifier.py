@@ -1,0 +1,59 @@
+"""A small attribute classifier: it guides, watches or judges a generator, and is frozen while it does."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AttributeClassifier(nn.Module):
+    """Faces → one logit for each label column.
+
+    Input N × 3 × S × S in −1 … 1, S a multiple of `size`, to which it is averaged down first; output N × `columns`.
+    """
+
+    def __init__(self, columns: int, size: int, width: int) -> None:
+        super().__init__()
+        self.size = size
+        layers: list[nn.Module] = []
+        channels = 3
+        for factor, stride in ((1, 2), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
+            layers += [
+                nn.Conv2d(channels, factor * width, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(factor * width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = factor * width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, columns)
+
+    def forward(self, x: Tensor, augmentation: Tensor | None = None) -> Tensor:
+        """`augmentation`: the N × 5 of `draw_augmentation`, applied first."""
+        if x.shape[-1] != self.size:
+            x = F.avg_pool2d(x, x.shape[-1] // self.size)
+        if augmentation is not None:
+            x = augment(x, augmentation)
+        logits: Tensor = self.head(self.features(x).mean((2, 3)))
+        return logits
+
+
+def draw_augmentation(count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Random shift (x, y: ±8 % of the side), scale (±10 %), brightness (±0.2) and contrast (±20 %): count × 5."""
+    spread = torch.tensor([0.16, 0.16, 0.1, 0.2, 0.2], device=device)
+    return (torch.rand(count, 5, device=device, generator=generator) * 2 - 1) * spread
+
+
+def augment(x: Tensor, parameters: Tensor) -> Tensor:
+    """Faces N × 3 × S × S moved, scaled, brightened as `parameters` (N × 5) say. Differentiable in `x`.
+
+    A generator could otherwise please a frozen classifier by a pattern that only works pixel for pixel.
+    """
+    shift, scale = parameters[:, :2], 1 + parameters[:, 2]
+    theta = torch.zeros(len(x), 2, 3, device=x.device, dtype=torch.float32)
+    theta[:, 0, 0] = scale
+    theta[:, 1, 1] = scale
+    theta[:, :, 2] = shift
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    moved = F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
+    brightness, contrast = parameters[:, 3, None, None, None], 1 + parameters[:, 4, None, None, None]
+    mean = moved.mean((1, 2, 3), keepdim=True)
+    return (moved - mean) * contrast + mean + brightness

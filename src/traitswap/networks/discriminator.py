@@ -1,0 +1,24 @@
+"""The discriminator: a spectrally normalized PatchGAN trunk with two heads."""
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class Discriminator(nn.Module):
+    """Faces (N × 3 × S × S in −1 … 1) → a map of real/fake scores (N × 1 × p × p) and label logits (N × columns)."""
+
+    def __init__(self, size: int, widths: tuple[int, ...], columns: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in widths:
+            layers += [spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.01)]
+            channels = width
+        self.trunk = nn.Sequential(*layers)
+        self.score = spectral_norm(nn.Conv2d(channels, 1, 3, padding=1, bias=False))
+        # Without spectral normalization: bounded logits could not fit the labels.
+        self.label = nn.Conv2d(channels, columns, size // 2 ** len(widths), bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.trunk(x)
+        return self.score(h).float(), self.label(h).flatten(1).float()

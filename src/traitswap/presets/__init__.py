@@ -1,0 +1,1 @@
+"""Named settings, one TOML file each. Copy one, change it, and give its path to `--preset`."""

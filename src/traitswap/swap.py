@@ -1,0 +1,47 @@
+"""Exchange, blend: what is done to embeddings. Pure functions on numpy arrays and torch tensors alike."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from traitswap.attributes import Layout
+
+
+def exchange(embedding: Any, other: Any, layout: Layout, names: Iterable[str]) -> tuple[Any, Any]:
+    """Both embeddings (… × C × h × w) with the named units exchanged; all other channels are bit-identical.
+
+    Doing it twice gives back what was there.
+    """
+    first, second = _copy(embedding), _copy(other)
+    for name in names:
+        unit = layout.unit(name)
+        first[..., unit, :, :] = other[..., unit, :, :]
+        second[..., unit, :, :] = embedding[..., unit, :, :]
+    return first, second
+
+
+def blend(embedding: Any, references: Mapping[str, Any], layout: Layout, strength: Mapping[str, float]) -> Any:
+    """The embedding with each named unit moved towards that of its reference: (1 − s) own + s reference.
+
+    `references` maps an attribute's name to an embedding of the same shape; `strength` gives s (default 1, which
+    is the exchange itself, bit for bit; 0 changes nothing).
+    """
+    result = _copy(embedding)
+    for name, reference in references.items():
+        unit = layout.unit(name)
+        s = float(strength.get(name, 1.0))
+        if s == 1.0:
+            result[..., unit, :, :] = reference[..., unit, :, :]
+        elif s != 0.0:
+            result[..., unit, :, :] = (1.0 - s) * embedding[..., unit, :, :] + s * reference[..., unit, :, :]
+    return result
+
+
+def exchange_masked(embeddings: Any, partners: Any, channels: Any) -> Any:
+    """For a training batch: each item takes its partner's channels where `channels` (N × C × 1 × 1, bool) says so."""
+    from torch import where
+
+    return where(channels, partners, embeddings)
+
+
+def _copy(array: Any) -> Any:
+    return array.clone() if hasattr(array, "clone") else array.copy()

@@ -1,0 +1,101 @@
+"""Trains, saves and loads attribute classifiers: those that guide a generator, watch it, or judge it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from traitswap.checkpoint import load_config, load_tensors, save_weights
+from traitswap.config import ClassifierSettings
+from traitswap.data.cache import FaceData
+from traitswap.images import to_network
+from traitswap.networks.classifier import AttributeClassifier, draw_augmentation
+from traitswap.networks.state import arrays_of, load_arrays
+
+KIND = "attribute-classifier"
+
+
+def train_classifier(
+    data: FaceData,
+    settings: ClassifierSettings,
+    seed: int,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> AttributeClassifier:
+    """A classifier of all label columns of `data`, trained on its train split and frozen.
+
+    Faces are flipped, moved, scaled and brightened at random. `progress` is told images seen, images in all and
+    the loss. Same data, settings and seed: same weights (on one processor).
+    """
+    random = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AttributeClassifier(len(data.columns), settings.size, settings.width)
+    model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    train = data.split("train")
+    steps = max(settings.images // settings.batch, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
+    running = 0.0
+    for step in range(steps):
+        pick = np.sort(train[torch.randint(len(train), (settings.batch,), generator=random).numpy()])
+        x = faces_tensor(data, pick)
+        y = torch.from_numpy(data.labels[pick]).float()
+        flip = torch.rand(len(x), generator=random) < 0.5
+        x = torch.where(flip[:, None, None, None], x.flip(3), x)
+        logits = model(x, draw_augmentation(len(x), x.device, random))
+        loss = F.binary_cross_entropy_with_logits(logits, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
+        if progress:
+            progress((step + 1) * settings.batch, steps * settings.batch, running)
+    return model.eval().requires_grad_(False)
+
+
+def faces_tensor(data: FaceData, indices: Sequence[int] | np.ndarray) -> torch.Tensor:
+    """The faces at `indices` as N × 3 × S × S float32 in −1 … 1, channels last."""
+    pixels = torch.from_numpy(np.ascontiguousarray(data.images[indices]))
+    x: torch.Tensor = to_network(pixels.permute(0, 3, 1, 2).float())
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def classifier_accuracy(model: AttributeClassifier, data: FaceData, indices: np.ndarray) -> dict[str, float]:
+    """Share of the faces at `indices` on which each column's prediction is right."""
+    right = np.zeros(len(data.columns))
+    for chunk in np.array_split(indices, max(len(indices) // 256, 1)):
+        right += ((model(faces_tensor(data, chunk)) > 0).numpy() == (data.labels[chunk] > 0)).sum(0)
+    return dict(zip(data.columns, (right / len(indices)).tolist(), strict=True))
+
+
+def save_classifier(
+    folder: Path,
+    model: AttributeClassifier,
+    data: FaceData,
+    settings: ClassifierSettings,
+    seed: int,
+    accuracy: dict[str, float],
+) -> None:
+    """Writes a weights folder that says what the classifier was trained on and how well it does."""
+    config = {
+        "kind": KIND,
+        "columns": list(data.columns),
+        "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
+        "settings": settings.model_dump(),
+        "seed": seed,
+        "held_out_accuracy": accuracy,
+    }
+    save_weights(folder, arrays_of(model), config)
+
+
+def load_classifier(folder: Path) -> tuple[AttributeClassifier, tuple[str, ...], dict[str, float]]:
+    """A frozen classifier, its label columns, and its accuracy on held-out real faces by column."""
+    config = load_config(folder, KIND)
+    settings = ClassifierSettings.model_validate(config["settings"])
+    model = AttributeClassifier(len(config["columns"]), settings.size, settings.width)
+    load_arrays(model, load_tensors(folder), folder)
+    return model.eval().requires_grad_(False), tuple(config["columns"]), dict(config["held_out_accuracy"])

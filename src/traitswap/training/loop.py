@@ -1,0 +1,282 @@
+"""The one training loop: any method's phases, over pairs that depend on (seed, images seen) alone."""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+
+from traitswap.checkpoint import written_whole
+from traitswap.config import Settings
+from traitswap.data.cache import FaceData
+from traitswap.data.pairs import images_at
+from traitswap.errors import TraitswapError
+from traitswap.images import to_network
+from traitswap.methods.base import Method
+from traitswap.networks.autoencoder import Generator
+from traitswap.networks.torch_codec import TorchCodec, save_codec
+from traitswap.training.averaging import average_into, recompute_statistics
+from traitswap.training.health import Health
+from traitswap.training.reporting import Reporter
+from traitswap.training.state import load_state, save_state
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When this call stops, if before the end of the schedule."""
+
+    seconds: float = math.inf
+    images: int | None = None
+
+
+@dataclass
+class Run:
+    """All that changes while training, and is saved."""
+
+    fabric: Fabric
+    networks: dict[str, Any]
+    optimizers: dict[str, Any]
+    average: Generator
+    images_seen: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Losses since the last report; not part of the state."""
+
+
+def train(
+    settings: Settings,
+    method: Method,
+    data: FaceData,
+    out: Path,
+    health: Health,
+    console: Console,
+    limits: Limits | None = None,
+) -> int:
+    """Trains until the schedule or a limit ends, going on from what `out` holds. Returns images seen.
+
+    Raises `TraitswapError` when a loss is no longer finite; the states of before are kept then.
+    """
+    limits = limits or Limits()
+    t = settings.train
+    run = start(settings, method)
+    out.mkdir(parents=True, exist_ok=True)
+    resume(run, settings, out, console)
+    train_split = data.split("train")
+    labels = torch.from_numpy(data.columns_of(method.columns)).float()
+    end = min(t.images, limits.images or t.images)
+    deadline = time.monotonic() + limits.seconds
+    began, counted = time.monotonic(), run.images_seen
+    saved = run.images_seen
+    with Reporter(out, run.images_seen, end, console) as reporter:
+        if run.images_seen == 0 < end:
+            review(run, settings, data, train_split, health, out, reporter)
+        while run.images_seen < end and time.monotonic() < deadline:
+            pick = train_split[images_at(len(train_split), t.seed, run.images_seen, t.batch)]
+            step(run, settings, method, *batch_of(run.fabric, settings, data, labels, pick, run.images_seen))
+            reporter.advance(run.images_seen)
+            if due(run.images_seen, t.report_images, t.batch):
+                now = time.monotonic()
+                reporter.losses(run.images_seen, means(run, out), (run.images_seen - counted) / (now - began))
+                began, counted = now, run.images_seen
+            if due(run.images_seen, t.save_images, t.batch):
+                saved = save(run, out)
+            if due(run.images_seen, t.sample_images, t.batch) and run.images_seen < end:
+                review(run, settings, data, train_split, health, out, reporter)
+                began, counted = time.monotonic(), run.images_seen
+        if run.images_seen > saved:
+            save(run, out)
+        if run.images_seen:
+            review(run, settings, data, train_split, health, out, reporter)
+    return run.images_seen
+
+
+def start(settings: Settings, method: Method) -> Run:
+    """New networks, their optimizers and the average, from the seed."""
+    t = settings.train
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(settings))
+    torch.manual_seed(step_seed(t.seed, -1))
+    networks, optimizers = {}, {}
+    modules = method.networks()
+    average = copy.deepcopy(modules["generator"]).eval().requires_grad_(False)
+    assert isinstance(average, Generator)
+    for name, module in modules.items():
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(module.parameters(), lr=t.lr, betas=t.betas)
+        networks[name], optimizers[name] = fabric.setup(module, optimizer)
+    average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Run(fabric, networks, optimizers, average)
+
+
+def precision_of(settings: Settings) -> Any:
+    """bf16 where the processor computes in it (elsewhere it is emulated, and slower), else 32-bit."""
+    if settings.train.precision != "auto":
+        return settings.train.precision
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+def step_seed(seed: int, images_seen: int) -> int:
+    """The seed of all that is random in the step after `images_seen` images (−1: in the initialization)."""
+    return int(np.random.SeedSequence([seed, images_seen + 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def batch_of(
+    fabric: Fabric, settings: Settings, data: FaceData, labels: Tensor, pick: NDArray[np.int64], images_seen: int
+) -> tuple[Tensor, Tensor]:
+    """Faces (N × 3 × S × S, flipped at random) and labels (N × columns). Seeds the step."""
+    torch.manual_seed(step_seed(settings.train.seed, images_seen))
+    pixels = torch.from_numpy(data.images[pick]).to(fabric.device)
+    x = to_network(pixels.permute(0, 3, 1, 2).float())
+    if settings.train.flip:
+        flip = torch.rand(len(pick), device=x.device) < 0.5
+        x = torch.where(flip[:, None, None, None], x.flip(3), x)
+    return x.contiguous(memory_format=torch.channels_last), labels[torch.from_numpy(pick)].to(x.device)
+
+
+def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor) -> None:
+    """One update of every phase's module, each from its own losses alone, and of the average."""
+    number = run.images_seen // settings.train.batch
+    shared = method.prepare(run.networks, x, labels)
+    for phase in method.phases:
+        for name, network in run.networks.items():
+            network.requires_grad_(name == phase.module)
+        weights = {term.name: term.weight * term.interval for term in phase.terms if term.due(number)}
+        parts = method.losses(phase.name, weights, run.networks, shared)
+        run.optimizers[phase.module].zero_grad(set_to_none=True)
+        run.fabric.backward(sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(())))
+        run.optimizers[phase.module].step()
+        for name, part in parts.items():
+            key = f"{phase.name}/{name}"
+            total, count = run.sums.get(key, (0.0, 0))
+            run.sums[key] = (total + part.detach(), count + 1)
+    for network in run.networks.values():
+        network.requires_grad_(True)
+    run.images_seen += settings.train.batch
+    average_into(
+        run.average, run.networks["generator"].module, run.images_seen, settings.train.batch, settings.train.ema_images
+    )
+
+
+def due(images_seen: int, interval: int, batch: int) -> bool:
+    """Whether `interval` images were completed by the last batch."""
+    return images_seen // interval > (images_seen - batch) // interval
+
+
+def means(run: Run, out: Path) -> dict[str, float]:
+    """Mean losses since the last call; stops the run where one is not finite."""
+    values = {key: float(total) / count for key, (total, count) in run.sums.items()}
+    run.sums = {}
+    broken = [key for key, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise TraitswapError(
+            f"the loss {', '.join(broken)} is not finite after {run.images_seen:,} images: stopped. The states in "
+            f"{out / 'state'} are from before; try a lower train.lr, or train.precision=32-true"
+        )
+    return values
+
+
+def save(run: Run, out: Path) -> int:
+    """Writes the state, unless something in it is not finite."""
+    for network in run.networks.values():
+        if not all(torch.isfinite(p).all() for p in network.parameters()):
+            raise TraitswapError(
+                f"a weight is not finite after {run.images_seen:,} images: stopped. The states in {out / 'state'} "
+                "are from before; try a lower train.lr"
+            )
+    state = {
+        "images_seen": run.images_seen,
+        "networks": {name: network.state_dict() for name, network in run.networks.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
+        "average": run.average.state_dict(),
+    }
+    save_state(out, run.images_seen, state)
+    return run.images_seen
+
+
+def resume(run: Run, settings: Settings, out: Path, console: Console) -> None:
+    """Loads the newest state of `out`, whose settings must be these; else begins the folder with them."""
+    path = out / "settings.json"
+    wanted = settings.model_dump(mode="json")
+    state = load_state(out)
+    if state is None:
+        with written_whole(path) as fresh:
+            fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        return
+    changed = differences(wanted, json.loads(path.read_text("utf-8")))
+    if changed:
+        raise TraitswapError(f"{out} was begun with other settings ({'; '.join(changed)}): use those, or another --out")
+    for name, network in run.networks.items():
+        network.load_state_dict(state["networks"][name])
+        run.optimizers[name].load_state_dict(state["optimizers"][name])
+    run.average.load_state_dict(state["average"])
+    run.images_seen = state["images_seen"]
+    console.print(f"going on from {run.images_seen:,} images", highlight=False)
+
+
+# What may change between two calls: how often is reported, and when it ends.
+_FREE = {"train.images", "train.report_images", "train.save_images", "train.sample_images", "train.health_pairs"}
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Settings that differ, as «key: there x, now y»."""
+    lines = []
+    for key, value in wanted.items():
+        name, there = prefix + key, found.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            lines += differences(value, there, f"{name}.")
+        elif value != there and name not in _FREE:
+            lines.append(f"{name}: there {there}, now {value}")
+    return lines
+
+
+def review(
+    run: Run,
+    settings: Settings,
+    data: FaceData,
+    train_split: NDArray[np.int64],
+    health: Health,
+    out: Path,
+    reporter: Reporter,
+) -> None:
+    """Statistics of the use path, then the health line, the sample grid and the weights folder."""
+    recompute_statistics(run.average, statistics_batches(run.fabric, settings, data, train_split))
+    codec = TorchCodec(run.average.encoder, run.average.decoder, settings.network.size)
+    line, values = health.check(codec)
+    reporter.health(run.images_seen, line, values)
+    health.sample(codec, out / "samples" / f"{run.images_seen:09d}.png")
+    about = {"name": data.source_name, "fingerprint": data.fingerprint, "train_images": len(train_split)}
+    save_codec(out / "weights", codec, settings, about, run.images_seen)
+
+
+def statistics_batches(
+    fabric: Fabric, settings: Settings, data: FaceData, train_split: NDArray[np.int64]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training faces, unflipped, each batch with the units of another random set exchanged."""
+    t = settings.train
+    generator = torch.Generator().manual_seed(t.seed)
+    batch = 64
+    for start_at in range(0, t.statistics_images, batch):
+        pick = train_split[images_at(len(train_split), t.seed, start_at, batch)]
+        pixels = torch.from_numpy(data.images[pick]).to(fabric.device)
+        swapped = torch.rand(batch // 2, len(settings.layout.attributes), generator=generator) < 0.5
+        x = to_network(pixels.permute(0, 3, 1, 2).float()).contiguous(memory_format=torch.channels_last)
+        yield x, torch.cat([swapped, swapped]).to(x.device)
+
+
+def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Trainable parameters by network; encoder, decoder and verification apart."""
+    counts: dict[str, int] = {}
+    for name, network in networks.items():
+        parts = dict(network.named_children()) if isinstance(network, Generator) else {name: network}
+        counts |= {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
+    return counts
