@@ -220,9 +220,7 @@ def test_a_full_disk_is_told_before_decoding(tmp_path: Path, monkeypatch: pytest
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 100))
     source = Greys()
-    with pytest.raises(
-        TraitswapError, match=r"greys take 0\.0 GB and .* has 0\.0 GB free: .*TRAITSWAP_CACHE"
-    ):
+    with pytest.raises(TraitswapError, match=r"greys take 0\.0 GB and .* has 0\.0 GB free: .*TRAITSWAP_CACHE"):
         load_faces(source, SIZE, tmp_path)
     assert source.decoded == []
 

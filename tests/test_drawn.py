@@ -154,9 +154,7 @@ def test_the_source_is_consistent():
 
 
 def test_the_fingerprint_tells_sources_apart(monkeypatch):
-    prints = [
-        DrawnFaces(*key).fingerprint for key in ((4, 0, 32), (4, 0, 32), (5, 0, 32), (4, 1, 32), (4, 0, 64))
-    ]
+    prints = [DrawnFaces(*key).fingerprint for key in ((4, 0, 32), (4, 0, 32), (5, 0, 32), (4, 1, 32), (4, 0, 64))]
     monkeypatch.setattr("traitswap.data.drawn.DRAWING_VERSION", -1)
     prints.append(DrawnFaces(4, 0, 32).fingerprint)
     assert prints[0] == prints[1]

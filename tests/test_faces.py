@@ -13,9 +13,7 @@ from traitswap.faces import eye_midpoint, find_faces, model_file
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    data = pytest.importorskip(
-        "skimage.data", reason="scikit-image, whose sample photo has a face, is missing"
-    )
+    data = pytest.importorskip("skimage.data", reason="scikit-image, whose sample photo has a face, is missing")
     return np.asarray(data.astronaut())
 
 

@@ -206,9 +206,7 @@ def test_a_column_that_is_nearly_a_label_is_told(tmp_path: Path) -> None:
 
 
 def photo_with_a_face() -> np.ndarray:
-    data = pytest.importorskip(
-        "skimage.data", reason="scikit-image, whose sample photo has a face, is missing"
-    )
+    data = pytest.importorskip("skimage.data", reason="scikit-image, whose sample photo has a face, is missing")
     canvas = np.full((1024, 681, 3), 255, np.uint8)
     canvas[250:762, 85:597] = data.astronaut()
     return canvas

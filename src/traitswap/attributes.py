@@ -118,7 +118,7 @@ class Layout:
         if self.channels > trunk:
             room = max((trunk - self.rest_channels) // self.unit_channels, 0)
             raise TraitswapError(
-                f"{len(self.attributes)} attributes × {self.unit_channels} channels + {self.rest_channels} for the rest "
-                f"= {self.channels}, but the network's trunk has {trunk}: take at most {room} attributes, or set "
+                f"{len(self.attributes)} attributes × {self.unit_channels} channels + {self.rest_channels} for the "
+                f"rest = {self.channels}, but the network's trunk has {trunk}: take at most {room} attributes, or set "
                 "network.unit_channels or network.rest_channels lower, or the last of network.widths higher"
             )

@@ -35,7 +35,11 @@ class NetworkSettings(_Frozen):
     unit_channels: Positive = 16
     rest_channels: Positive = 160
     pool_units: bool = False
-    """A unit is averaged over the picture: it says what an attribute is like and not where it lies."""
+    """Units come from a branch of the encoder that averages over the picture: they say what an attribute is like and
+    not where it lies. With a guide, the branch starts as a copy of the guide's trunk."""
+    unit_width: Positive = 16
+    unit_size: Positive = 64
+    """Width of that branch, and the size to which it averages the face down."""
     residual: bool = False
     """The decoder adds a change to the photo instead of drawing the whole picture."""
     discriminator_widths: tuple[Positive, ...]
@@ -74,6 +78,9 @@ class MethodSettings(_Frozen):
     """L1 of photo and result where nothing is swapped."""
     guide: bool = False
     """The generator is judged by a classifier trained beforehand, not by the discriminator's own head."""
+    soft_targets: bool = False
+    """The guide's opinion of photo and reference is the target, in place of their labels: free of label noise, and a
+    degree instead of yes or no."""
 
 
 class ClassifierSettings(_Frozen):
@@ -126,13 +133,25 @@ class Settings(_Frozen):
     data: DataSettings = DataSettings()
     classifier: ClassifierSettings = ClassifierSettings()
 
+    @model_validator(mode="after")
+    def _branch_fits_guide(self) -> "Settings":
+        branch = (self.network.unit_width, self.network.unit_size)
+        if self.method.guide and self.network.pool_units and branch != (self.classifier.width, self.classifier.size):
+            raise ValueError(
+                f"network.unit_width and unit_size are {branch}, but the guide's classifier.width and size are "
+                f"{(self.classifier.width, self.classifier.size)}: the branch starts as its copy, so make them equal"
+            )
+        return self
+
     @property
     def layout(self) -> Layout:
         return Layout(attributes_from(self.attributes), self.network.unit_channels, self.network.rest_channels)
 
 
 def preset_names() -> list[str]:
-    return sorted(p.name.removesuffix(".toml") for p in resources.files("traitswap.presets").iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in resources.files("traitswap.presets").iterdir() if p.name.endswith(".toml")
+    )
 
 
 def load_settings(
@@ -193,7 +212,9 @@ def _read_table(preset: str) -> dict[str, Any]:
     except ValueError as error:
         raise TraitswapError(f"{preset} is not valid {path.suffix[1:].upper()}: {error}") from None
     if preset not in preset_names():
-        raise TraitswapError(f"there is no preset '{preset}' (nor is it a .toml file); {nearest(preset, preset_names())}")
+        raise TraitswapError(
+            f"there is no preset '{preset}' (nor is it a .toml file); {nearest(preset, preset_names())}"
+        )
     return tomllib.loads((resources.files("traitswap.presets") / f"{preset}.toml").read_text("utf-8"))
 
 

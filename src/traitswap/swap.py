@@ -36,12 +36,5 @@ def blend(embedding: Any, references: Mapping[str, Any], layout: Layout, strengt
     return result
 
 
-def exchange_masked(embeddings: Any, partners: Any, channels: Any) -> Any:
-    """For a training batch: each item takes its partner's channels where `channels` (N × C × 1 × 1, bool) says so."""
-    from torch import where
-
-    return where(channels, partners, embeddings)
-
-
 def _copy(array: Any) -> Any:
     return array.clone() if hasattr(array, "clone") else array.copy()

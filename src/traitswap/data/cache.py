@@ -50,9 +50,7 @@ class FaceData:
         indices = np.flatnonzero(self.partition == PARTITIONS.index(name)).astype(np.int64)
         if not len(indices):
             counts = np.bincount(self.partition, minlength=len(PARTITIONS))
-            there = ", ".join(
-                f"{count:,} {part}" for part, count in zip(PARTITIONS, counts, strict=True) if count
-            )
+            there = ", ".join(f"{count:,} {part}" for part, count in zip(PARTITIONS, counts, strict=True) if count)
             raise TraitswapError(f"{self.source_name} has no {name} images; there are: {there}")
         return indices
 
@@ -95,8 +93,7 @@ def load_faces(
             about = _build(source, size, folder, on_problem, progress)
         except OSError as error:
             raise TraitswapError(
-                f"cannot write the cache {folder} ({error.strerror or error}): "
-                "set TRAITSWAP_CACHE to another folder"
+                f"cannot write the cache {folder} ({error.strerror or error}): set TRAITSWAP_CACHE to another folder"
             ) from None
     kept = np.load(folder / _KEPT)
     images = np.memmap(folder / _PIXELS, np.uint8, "r", shape=(len(kept), size, size, 3))

@@ -3,6 +3,7 @@
 They stand in for CelebA in tests and in a first try, and are composed as its aligned crops are.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -201,7 +202,8 @@ class DrawnFaces:
         self.partition = np.full(count, 2, np.uint8)
         self.partition[: count * 9 // 10] = 1
         self.partition[: count * 8 // 10] = 0
-        self.fingerprint = f"drawn-v{DRAWING_VERSION}-count{count}-seed{seed}-size{size}"
+        about = f"drawn-v{DRAWING_VERSION}-count{count}-seed{seed}-size{size}"
+        self.fingerprint = hashlib.sha256(about.encode()).hexdigest()
 
     def face(self, i: int) -> Face:
         """The parameters of face `i`. Raises `IndexError` if `i` is not in 0 … count − 1."""

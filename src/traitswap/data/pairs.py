@@ -16,7 +16,10 @@ def images_at(count: int, seed: int, position: int, length: int) -> NDArray[np.i
     if count < 2:
         raise TraitswapError(f"pairs need at least 2 images; there are {count}")
     wanted = np.arange(position, position + length)
-    picks = [_shuffle(count, seed, int(epoch))[wanted[wanted // count == epoch] % count] for epoch in np.unique(wanted // count)]
+    picks = [
+        _shuffle(count, seed, int(epoch))[wanted[wanted // count == epoch] % count]
+        for epoch in np.unique(wanted // count)
+    ]
     return np.concatenate(picks)
 
 

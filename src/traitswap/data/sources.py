@@ -184,14 +184,10 @@ def stop_for(name: str, troubles: Sequence[str]) -> NoReturn:
 def _find_images(path: Path) -> dict[str, _Place]:
     """Name below `path`, or within its tar → place."""
     if not path.is_dir():
-        raise TraitswapError(
-            f"{path} {'is a file' if path.exists() else 'does not exist'}: give a data set's folder"
-        )
+        raise TraitswapError(f"{path} {'is a file' if path.exists() else 'does not exist'}: give a data set's folder")
     places = _walk(path / "img_align_celeba") or _index_tars(sorted(path.glob("*.tar"))) or _walk(path)
     if not places:
-        raise TraitswapError(
-            f"no images in {path}: expected {', '.join(_IMAGE_ENDINGS)}, unpacked or in .tar files"
-        )
+        raise TraitswapError(f"no images in {path}: expected {', '.join(_IMAGE_ENDINGS)}, unpacked or in .tar files")
     return places
 
 
@@ -232,14 +228,10 @@ def _index_tars(tars: Iterable[Path]) -> dict[str, _Place]:
                         continue
                     other = places.get(member.name)
                     if other and other.file != str(tar):
-                        raise TraitswapError(
-                            f"{member.name} is in {other.file} and in {tar}: keep one of them"
-                        )
+                        raise TraitswapError(f"{member.name} is in {other.file} and in {tar}: keep one of them")
                     places[member.name] = _Place(str(tar), member.offset_data, member.size)
         except (tarfile.TarError, OSError) as error:
-            raise TraitswapError(
-                f"{tar} is not a readable, uncompressed tar ({error}): get another copy"
-            ) from None
+            raise TraitswapError(f"{tar} is not a readable, uncompressed tar ({error}): get another copy") from None
     return places
 
 
@@ -249,9 +241,7 @@ def _read_table(path: Path) -> _Table | None:
         return _read_celeba(path / _ATTRIBUTES, path / _PARTITION)
     tables = sorted(path.glob("*.csv"))
     if len(tables) > 1:
-        raise TraitswapError(
-            count_and_name(f"{path} has several CSV files; keep the one of labels", _names(tables))
-        )
+        raise TraitswapError(count_and_name(f"{path} has several CSV files; keep the one of labels", _names(tables)))
     return _read_csv(tables[0]) if tables else None
 
 
@@ -303,9 +293,7 @@ def _read_celeba(attributes: Path, partition: Path) -> _Table:
             case []:
                 pass
             case _:
-                raise _malformed(
-                    partition, number, f"got '{line[:40]}', expected an image name and 0, 1 or 2"
-                )
+                raise _malformed(partition, number, f"got '{line[:40]}', expected an image name and 0, 1 or 2")
     return _Table(columns, rows, parts, (attributes, partition))
 
 
@@ -314,9 +302,7 @@ def _read_csv(file: Path) -> _Table:
     reader = csv.reader(_lines(file))
     header, *body = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row] or [(1, [])]
     if not body:
-        raise TraitswapError(
-            f"{file} holds no labels: expected a line of column names, then a row for each image"
-        )
+        raise TraitswapError(f"{file} holds no labels: expected a line of column names, then a row for each image")
     columns = header[1]
     for number, row in body:
         if len(row) != len(columns):
@@ -329,22 +315,16 @@ def _read_csv(file: Path) -> _Table:
     for place, column in list(enumerate(columns))[1:]:
         cells = [row[place] for _, row in body]
         if column.lower() in ("partition", "split"):
-            number, cell = next(
-                ((n, c) for n, c in zip(numbers, cells, strict=True) if c not in _PART), (0, "")
-            )
+            number, cell = next(((n, c) for n, c in zip(numbers, cells, strict=True) if c not in _PART), (0, ""))
             if number:
-                raise _malformed(
-                    file, number, f"got '{cell}' as {column}, expected one of {', '.join(_PART)}"
-                )
+                raise _malformed(file, number, f"got '{cell}' as {column}, expected one of {', '.join(_PART)}")
             partition = dict(zip(names, (_PART[cell] for cell in cells), strict=True))
         elif set(cells) <= {"0", "1"} or set(cells) <= {"-1", "1"}:
             labels[column] = bytes(_BIT[cell] for cell in cells)
         elif 2 * sum(cell in _BIT for cell in cells) > len(cells):
             # Perhaps a slip of the pen: a label must not be lost in silence.
             odd = sorted(set(cells) - {"0", "1"})
-            notes.append(
-                f"column {column} of {file.name} is no label: it holds {', '.join(map(repr, odd[:3]))}"
-            )
+            notes.append(f"column {column} of {file.name} is no label: it holds {', '.join(map(repr, odd[:3]))}")
     if not labels:
         raise TraitswapError(
             f"{file} has no label column: expected columns of 0 and 1 (or -1 and 1) after the file name"
@@ -369,9 +349,7 @@ def _rafd_table(path: Path, names: Iterable[str]) -> _Table:
     for name in names:
         if named := _RAFD_NAME.search(name):
             gender, expression = named[2], named[3]
-            rows[name] = bytes(
-                [expression == "happy", gender == "male", *(expression == e for e in _EXPRESSIONS)]
-            )
+            rows[name] = bytes([expression == "happy", gender == "male", *(expression == e for e in _EXPRESSIONS)])
     if not rows:
         raise TraitswapError(
             f"no labels in {path}: expected {_ATTRIBUTES} or one CSV file there, or images named as RaFD's"

@@ -41,8 +41,6 @@ class Method(Protocol):
         """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1."""
         ...
 
-    def losses(
-        self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: Any
-    ) -> dict[str, Tensor]:
+    def losses(self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: Any) -> dict[str, Tensor]:
         """The unweighted losses of `phase` that are `due`, by name."""
         ...

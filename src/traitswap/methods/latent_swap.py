@@ -20,6 +20,8 @@ class SwapStep(NamedTuple):
     y_real: Tensor
     y_target: Tensor
     """ỹ: the labels that the synthesized images are to show, N × columns."""
+    moved: Tensor
+    """Columns whose labels come from the partner, N × columns, bool."""
     column_weights: Tensor
     untouched: Tensor
     """Images with nothing swapped, N, bool."""
@@ -45,8 +47,10 @@ class LatentSwap:
         self.layout = settings.layout
         self.columns = columns if m.keep_labels else self.layout.columns
         self.owner = column_owner(self.layout, self.columns)
-        self.related = related if related is not None and m.keep_labels else torch.zeros(
-            len(self.layout.attributes), len(self.columns), dtype=torch.bool
+        self.related = (
+            related
+            if related is not None and m.keep_labels
+            else torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
         )
         self.guide = guide
         # A guide knows the columns of the data, in their order.
@@ -72,8 +76,11 @@ class LatentSwap:
 
     def networks(self) -> dict[str, nn.Module]:
         network = self.settings.network
+        generator = Generator(network, self.layout, self.settings.method.verify_averaged)
+        if self.guide is not None and generator.encoder.units is not None:
+            generator.encoder.units.trunk.load_state_dict(self.guide.trunk.state_dict())
         return {
-            "generator": Generator(network, self.layout, self.settings.method.verify_averaged),
+            "generator": generator,
             "discriminator": Discriminator(network.size, network.discriminator_widths, len(self.columns)),
         }
 
@@ -87,6 +94,7 @@ class LatentSwap:
             x_real=x,
             y_real=labels,
             y_target=torch.where(moved, partner(labels), labels),
+            moved=moved,
             column_weights=weights,
             untouched=~swapped.any(1),
             result=networks["generator"](x, swapped),
@@ -111,24 +119,36 @@ class LatentSwap:
             epsilon = torch.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
             x_hat = (epsilon * s.x_real + (1 - epsilon) * x_fake).requires_grad_()
             scores_hat, _ = discriminator(x_hat)
-            (gradient,) = torch.autograd.grad(scores_hat.sum(), x_hat, create_graph=True)
+            # D_adv(x̂) of a whole picture is the mean of its map, as in the other terms; images are independent.
+            (gradient,) = torch.autograd.grad(scores_hat.mean((1, 2, 3)).sum(), x_hat, create_graph=True)
             parts["gp"] = losses.gradient_penalty(gradient)
         return parts
 
     def _generator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
-        x_fake, x_rec, same, other = s.result
-        scores, logits = discriminator(x_fake)
+        result = s.result
+        scores, logits = discriminator(result.x_fake)
+        target = s.y_target
         if self.guide is not None:
-            logits = self.guide(x_fake, draw_augmentation(len(x_fake), x_fake.device))[:, self.guide_columns]
+            logits, target = self._guided(self.guide, s)
         parts = {
             "adv": losses.adversarial_generator(scores),
-            "cls": losses.classification(logits, s.y_target, s.column_weights),
-            "ver": losses.verification(same, other),
-            "rec": losses.cycle_consistency(s.x_real, x_rec),
+            "cls": losses.classification(logits, target, s.column_weights),
+            "ver": losses.verification(result.same, result.other),
+            "rec": losses.cycle_consistency(s.x_real, result.x_rec),
         }
         if "self" in due:
-            parts["self"] = losses.self_reconstruction(s.x_real, x_fake, s.untouched)
+            parts["self"] = losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
         return parts
+
+    def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:
+        """The guide's logits of x̃ and what they should be, N × columns. All are looked at through one augmentation."""
+        augmentation = draw_augmentation(len(s.x_real), s.x_real.device)
+        logits = guide(s.result.x_fake, augmentation)[:, self.guide_columns]
+        if not self.settings.method.soft_targets:
+            return logits, s.y_target
+        with torch.no_grad():
+            seen = guide(s.x_real, augmentation)[:, self.guide_columns].sigmoid()
+        return logits, torch.where(s.moved, partner(seen), seen)
 
 
 def column_owner(layout: Layout, columns: tuple[str, ...]) -> Tensor:

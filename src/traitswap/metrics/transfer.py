@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traitswap.attributes import Layout
 from traitswap.codec import Codec, FloatArray
 from traitswap.data.cache import FaceData
 from traitswap.images import to_network

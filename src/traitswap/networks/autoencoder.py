@@ -1,5 +1,6 @@
 """Encoder, decoder, and the generator's whole training pass: encode, swap, decode, and back again."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,21 @@ from torch import Tensor, nn
 from traitswap.attributes import Layout
 from traitswap.config import NetworkSettings
 from traitswap.networks.blocks import ResidualBlock, conv_block, down_block, up_block
-from traitswap.swap import exchange_masked
+from traitswap.networks.classifier import TRUNK_GROWTH, averaged_to, classifier_trunk
+
+
+class UnitBranch(nn.Module):
+    """Faces (N × 3 × S × S in −1 … 1) → N × channels: what the attributes are like, wherever they lie."""
+
+    def __init__(self, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        self.size = size
+        self.trunk = classifier_trunk(width)
+        self.head = nn.Linear(TRUNK_GROWTH * width, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        units: Tensor = self.head(self.trunk(averaged_to(x, self.size)).mean((2, 3)))
+        return units
 
 
 class Encoder(nn.Module):
@@ -19,20 +34,21 @@ class Encoder(nn.Module):
         super().__init__()
         widths = settings.widths
         self.layout = layout
-        self.pool_units = settings.pool_units
         self.patch = settings.patch
+        pooled = layout.swapped_channels if settings.pool_units else 0
+        self.units = UnitBranch(pooled, settings.unit_size, settings.unit_width) if pooled else None
         self.body = nn.Sequential(
             conv_block(3 * self.patch**2, widths[0], settings.stem_kernel),
-            *(down_block(a, b) for a, b in zip(widths, widths[1:], strict=False)),
+            *(down_block(a, b) for a, b in pairwise(widths)),
             *(ResidualBlock(widths[-1]) for _ in range(settings.encoder_blocks)),
-            nn.Conv2d(widths[-1], layout.channels, 1),
+            nn.Conv2d(widths[-1], layout.channels - pooled, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
-        if self.pool_units:
-            units, rest = embedding.split([self.layout.swapped_channels, self.layout.rest_channels], 1)
-            embedding = torch.cat([units.mean((2, 3), keepdim=True).expand_as(units), rest], 1)
+        if self.units is not None:
+            units = self.units(x)[:, :, None, None].expand(-1, -1, *embedding.shape[2:])
+            embedding = torch.cat([units, embedding], 1)
         return embedding
 
 
@@ -51,11 +67,15 @@ class Decoder(nn.Module):
         self.body = nn.Sequential(
             conv_block(layout.channels, widths[0], 1),
             *(ResidualBlock(widths[0]) for _ in range(settings.decoder_blocks)),
-            *(up_block(a, b) for a, b in zip(widths, widths[1:], strict=False)),
+            *(up_block(a, b) for a, b in pairwise(widths)),
         )
         # The photo's own detail is at hand where the change is drawn, so that it follows strands and edges.
         self.merge = conv_block(widths[-1] + pixels, widths[-1], 3) if self.residual else nn.Identity()
         self.head = nn.Conv2d(widths[-1], pixels, settings.stem_kernel, padding=settings.stem_kernel // 2)
+        if self.residual:
+            # Training starts from the photo as it is.
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
         """`photo`: the faces that were encoded; looked at only with `residual`."""
@@ -112,7 +132,7 @@ class Generator(nn.Module):
         """Each item's units of `swapped` (N × k, bool) taken from its partner, half a batch away. z never moves."""
         channels = swapped[:, self.channel_attribute]
         channels = F.pad(channels, (0, self.layout.rest_channels))[:, :, None, None]
-        return exchange_masked(embedding, partner(embedding), channels)
+        return torch.where(channels, partner(embedding), embedding)
 
     def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
         """Encode, exchange, decode: the path of use, on a batch of pairs."""

@@ -5,6 +5,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+TRUNK_GROWTH = 8
+"""Channels that a classifier's trunk ends with, in widths."""
+
+
+def classifier_trunk(width: int) -> nn.Sequential:
+    """3×3 convolutions with batch normalization and ReLU: a face N × 3 × s × s → N × 8·width × s/16 × s/16."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for factor, stride in ((1, 2), (2, 2), (4, 1), (4, 2), (8, 1), (TRUNK_GROWTH, 2)):
+        layers += [
+            nn.Conv2d(channels, factor * width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(factor * width),
+            nn.ReLU(inplace=True),
+        ]
+        channels = factor * width
+    return nn.Sequential(*layers)
+
+
+def averaged_to(x: Tensor, size: int) -> Tensor:
+    """Faces N × 3 × S × S, S a multiple of `size`, averaged down to it."""
+    return F.avg_pool2d(x, x.shape[-1] // size) if x.shape[-1] != size else x
+
+
 class AttributeClassifier(nn.Module):
     """Faces → one logit for each label column.
 
@@ -14,25 +37,15 @@ class AttributeClassifier(nn.Module):
     def __init__(self, columns: int, size: int, width: int) -> None:
         super().__init__()
         self.size = size
-        layers: list[nn.Module] = []
-        channels = 3
-        for factor, stride in ((1, 2), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
-            layers += [
-                nn.Conv2d(channels, factor * width, 3, stride, 1, bias=False),
-                nn.BatchNorm2d(factor * width),
-                nn.ReLU(inplace=True),
-            ]
-            channels = factor * width
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Linear(channels, columns)
+        self.trunk = classifier_trunk(width)
+        self.head = nn.Linear(TRUNK_GROWTH * width, columns)
 
     def forward(self, x: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """`augmentation`: the N × 5 of `draw_augmentation`, applied first."""
-        if x.shape[-1] != self.size:
-            x = F.avg_pool2d(x, x.shape[-1] // self.size)
+        x = averaged_to(x, self.size)
         if augmentation is not None:
             x = augment(x, augmentation)
-        logits: Tensor = self.head(self.features(x).mean((2, 3)))
+        logits: Tensor = self.head(self.trunk(x).mean((2, 3)))
         return logits
 
 

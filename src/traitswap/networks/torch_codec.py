@@ -1,9 +1,13 @@
 """The codec that torch runs, and its weights folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from traitswap.attributes import Layout
 from traitswap.checkpoint import load_config, load_tensors, save_weights
@@ -48,7 +52,9 @@ class TorchCodec(Codec):
         return result
 
 
-def save_codec(folder: Path, codec: TorchCodec, settings: Settings, training_data: dict[str, Any], images_seen: int) -> None:
+def save_codec(
+    folder: Path, codec: TorchCodec, settings: Settings, training_data: dict[str, Any], images_seen: int
+) -> None:
     """Writes a weights folder: both networks, and all that is needed to know and use them."""
     config = {
         "kind": KIND,
@@ -73,3 +79,15 @@ def load_codec(folder: Path) -> tuple[TorchCodec, dict[str, Any]]:
     load_arrays(decoder, tensors, folder, "decoder.")
     encoder, decoder = (m.to(memory_format=torch.channels_last) for m in (encoder, decoder))  # type: ignore[call-overload]
     return TorchCodec(encoder, decoder, settings.network.size), config
+
+
+def torch_features(module: nn.Module) -> Callable[[FloatArray], NDArray[np.float32]]:
+    """A frozen module behind plain arrays: faces (N × 3 × S × S, −1 … 1) → what it says of them."""
+
+    @torch.inference_mode()
+    def features(faces: FloatArray) -> NDArray[np.float32]:
+        x = torch.from_numpy(faces).contiguous(memory_format=torch.channels_last)
+        result: NDArray[np.float32] = module(x).numpy()
+        return result
+
+    return features

@@ -55,7 +55,8 @@ def health_line(result: TransferResult) -> str:
             parts.append(f"{name}: no pair differs")
             continue
         text = (
-            f"[cyan]{name}[/] changed {a.success:.0%} (untouched {a.success_untouched:.0%}, real {a.success_real:.0%}), "
+            f"[cyan]{name}[/] changed {a.success:.0%} "
+            f"(untouched {a.success_untouched:.0%}, real {a.success_real:.0%}), "
             f"others kept {a.kept:.1%}, border moved {a.border_change:.3f}"
         )
         if a.identity is not None:

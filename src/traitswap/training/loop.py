@@ -30,6 +30,8 @@ from traitswap.training.health import Health
 from traitswap.training.reporting import Reporter
 from traitswap.training.state import load_state, save_state
 
+RUN_NAME = "run.json"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -68,8 +70,7 @@ def train(
     limits = limits or Limits()
     t = settings.train
     run = start(settings, method)
-    out.mkdir(parents=True, exist_ok=True)
-    resume(run, settings, out, console)
+    resume(run, out, console)
     train_split = data.split("train")
     labels = torch.from_numpy(data.columns_of(method.columns)).float()
     end = min(t.images, limits.images or t.images)
@@ -153,7 +154,9 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
         weights = {term.name: term.weight * term.interval for term in phase.terms if term.due(number)}
         parts = method.losses(phase.name, weights, run.networks, shared)
         run.optimizers[phase.module].zero_grad(set_to_none=True)
-        run.fabric.backward(sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(())))
+        run.fabric.backward(
+            sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(()))
+        )
         run.optimizers[phase.module].step()
         for name, part in parts.items():
             key = f"{phase.name}/{name}"
@@ -203,18 +206,30 @@ def save(run: Run, out: Path) -> int:
     return run.images_seen
 
 
-def resume(run: Run, settings: Settings, out: Path, console: Console) -> None:
-    """Loads the newest state of `out`, whose settings must be these; else begins the folder with them."""
-    path = out / "settings.json"
-    wanted = settings.model_dump(mode="json")
+def open_run(settings: Settings, data: FaceData, out: Path) -> None:
+    """Begins the folder of a run, or checks that it was begun with these settings and this data."""
+    path = out / RUN_NAME
+    wanted = {
+        "settings": settings.model_dump(mode="json"),
+        "data": {"name": data.source_name, "fingerprint": data.fingerprint},
+    }
+    if (out / "state").exists() and path.exists():
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise TraitswapError(f"{path} is damaged: give another --out, or remove {out}") from None
+        changed = differences(wanted, found)
+        if changed:
+            raise TraitswapError(f"{out} was begun otherwise ({'; '.join(changed)}): give the same, or another --out")
+    with written_whole(path) as fresh:
+        fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+
+
+def resume(run: Run, out: Path, console: Console) -> None:
+    """Loads the newest state of `out`, if there is one."""
     state = load_state(out)
     if state is None:
-        with written_whole(path) as fresh:
-            fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
         return
-    changed = differences(wanted, json.loads(path.read_text("utf-8")))
-    if changed:
-        raise TraitswapError(f"{out} was begun with other settings ({'; '.join(changed)}): use those, or another --out")
     for name, network in run.networks.items():
         network.load_state_dict(state["networks"][name])
         run.optimizers[name].load_state_dict(state["optimizers"][name])
@@ -224,7 +239,7 @@ def resume(run: Run, settings: Settings, out: Path, console: Console) -> None:
 
 
 # What may change between two calls: how often is reported, and when it ends.
-_FREE = {"train.images", "train.report_images", "train.save_images", "train.sample_images", "train.health_pairs"}
+_FREE = {f"settings.train.{key}" for key in ("images", "report_images", "save_images", "sample_images", "health_pairs")}
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -27,10 +27,12 @@ def load_state(run: Path) -> dict[str, Any] | None:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             return state
-        except Exception:  # noqa: BLE001 - whatever is wrong with the newest, the one before it may be whole
+        except Exception:
             continue
     if states:
-        raise TraitswapError(f"none of the states in {run / 'state'} can be read: give another --out, or remove that folder")
+        raise TraitswapError(
+            f"none of the states in {run / 'state'} can be read: give another --out, or remove that folder"
+        )
     return None
 
 

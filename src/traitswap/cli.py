@@ -1,0 +1,369 @@
+"""The command line: parse, call, show. Networks are imported inside commands, so that --help is instant."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from traitswap.errors import TraitswapError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from traitswap.config import Settings
+    from traitswap.pipeline import TransferPipeline
+
+app = typer.Typer(
+    name="traitswap",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Take one attribute of a face from one photo, another from a second, and give them to yours.",
+)
+
+Weights = Annotated[Path, typer.Option("--weights", "-w", help="Weights folder (model.safetensors and config.json).")]
+Take = Annotated[
+    list[str],
+    typer.Option("--take", "-t", metavar="ATTRIBUTE=REFERENCE", help="What to take from which photo; may be repeated."),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .jpg or .webp.")]
+Aligned = Annotated[
+    bool, typer.Option("--aligned", help="The pictures are face crops, as CelebA's are (so far, all are taken to be).")
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="PATH|drawn",
+        help="Folder of CelebA, CelebA-HQ, RaFD or images with a CSV of labels; or [bold]drawn[/]: faces drawn here.",
+    ),
+]
+OnProblemOption = Annotated[
+    str, typer.Option("--on-problem", help="stop or skip: what to do about missing or unreadable images and labels.")
+]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="tiny, lite, paper, or the path of a .toml file.")]
+Set = Annotated[
+    list[str], typer.Option("--set", "-s", metavar="KEY=VALUE", help="Changes one setting, such as train.lr=0.0002.")
+]
+Attributes = Annotated[
+    list[str],
+    typer.Option(
+        "--attribute",
+        "-a",
+        metavar="NAME=COLUMN,…",
+        help="Learn these instead of the preset's: hair_color=Black_Hair,Blond_Hair or Bangs. May be repeated.",
+    ),
+]
+
+
+@app.command()
+def transfer(
+    photo: Annotated[Path, typer.Argument(help="The photo to change.")],
+    weights: Weights,
+    output: Output,
+    take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
+    strength: Annotated[
+        list[str],
+        typer.Option(
+            "--strength", metavar="ATTRIBUTE=0…1", help="How far to go: 0 keeps the photo's own, 1 takes it all."
+        ),
+    ] = [],  # noqa: B006
+    aligned: Aligned = True,
+) -> None:
+    """Give a photo attributes of other photos.
+
+    traitswap transfer me.png --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.png
+    """
+    from traitswap.images import save_photo
+
+    strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
+    pipe = _pipeline(weights)
+    codes = pipe.encode_references(_take(pipe, take, strengths))
+    result = pipe.encode([photo]).blend(codes, strengths)
+    save_photo(pipe.decode_arrays(result)[0], output)
+    typer.echo(f"wrote {output} ({pipe.size}×{pipe.size})")
+
+
+@app.command()
+def blend(
+    photo: Annotated[Path, typer.Argument(help="The photo to change.")],
+    weights: Weights,
+    take: Take,
+    output: Output,
+    steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures from the photo's own to the reference's.")] = 5,
+    aligned: Aligned = True,
+) -> None:
+    """Draw a row that moves smoothly from the photo's own attribute to the reference's (figure 4)."""
+    import numpy as np
+
+    from traitswap.figures import sheet
+    from traitswap.images import read_photo, save_photo, square
+
+    pipe = _pipeline(weights)
+    taken = _take(pipe, take, {})
+    references, codes = pipe.encode_references(taken), pipe.encode([photo])
+    row = [square(read_photo(photo), pipe.size)]
+    amounts = np.linspace(0, 1, steps).tolist()
+    row += [pipe.decode_arrays(codes.blend(references, dict.fromkeys(taken, s)))[0] for s in amounts]
+    row += [square(read_photo(path), pipe.size) for path in dict.fromkeys(taken.values())]
+    headings = ["photo", *(f"{s:.0%}" for s in amounts), *(["reference"] * (len(row) - steps - 1))]
+    save_photo(sheet([row], headings), output)
+    typer.echo(f"wrote {output}")
+
+
+@app.command()
+def grid(
+    photos: Annotated[list[Path], typer.Option("--photos", help="Photos or folders, one row each.")],
+    references: Annotated[list[Path], typer.Option("--references", help="References or folders, one column each.")],
+    weights: Weights,
+    take: Annotated[
+        str, typer.Option("--take", "-t", help="Attributes to take from the reference: hair_color,smiling.")
+    ],
+    output: Output,
+    aligned: Aligned = True,
+) -> None:
+    """Draw every photo with every reference's attributes (figure 3)."""
+    import numpy as np
+
+    from traitswap.figures import sheet
+    from traitswap.images import read_photo, save_photo, square
+
+    pipe = _pipeline(weights)
+    names = [name.strip() for name in take.split(",") if name.strip()]
+    pipe.check(dict.fromkeys(names), {})
+    rows, columns = _pictures(photos), _pictures(references)
+    codes, taken = pipe.encode(rows), pipe.encode(columns)
+    top = [square(read_photo(path), pipe.size) for path in columns]
+    cells: list[list[Any]] = [[None, *top]]
+    for i, path in enumerate(rows):
+        repeated = codes[np.full(len(columns), i)]
+        results = pipe.decode_arrays(repeated.blend(dict.fromkeys(names, taken)))
+        cells.append([square(read_photo(path), pipe.size), *results])
+    save_photo(sheet(cells), output)
+    typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
+
+
+@app.command()
+def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
+    """Say what a weights folder holds: attributes, sizes, how it was trained."""
+    from traitswap.checkpoint import load_config, load_tensors
+
+    config = load_config(weights, "traitswap")
+    tensors = load_tensors(weights)
+    parts = {part: sum(a.size for n, a in tensors.items() if n.startswith(part)) for part in ("encoder", "decoder")}
+    network = config["settings"]["network"]
+    lines = {
+        "attributes": "; ".join(f"{name} ({', '.join(columns)})" for name, columns in config["attributes"].items()),
+        "faces": f"{config['size']}×{config['size']} pixels",
+        "unit": f"{network['unit_channels']} channels an attribute, {network['rest_channels']} for the rest",
+        "parameters": ", ".join(f"{part} {count:,}" for part, count in parts.items()),
+        "preset": config["preset"],
+        "trained on": f"{config['training_data']['name']}, {config['training_data']['train_images']:,} images",
+        "images seen": f"{config['images_seen']:,}",
+    }
+    for key, value in lines.items():
+        typer.echo(f"{key:<12} {value}")
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the run; the same command again goes on with it.")
+    ],
+    preset: Preset = "lite",
+    attribute: Attributes = [],  # noqa: B006
+    changes: Set = [],  # noqa: B006
+    max_time: Annotated[str | None, typer.Option(help="Stop after this long, such as 90s, 30m or 2h.")] = None,
+    max_images: Annotated[int | None, typer.Option(min=1, help="Stop after this many images in all.")] = None,
+    guide: Annotated[Path | None, typer.Option(help="Classifier to guide the generator; else one is trained.")] = None,
+    health: Annotated[Path | None, typer.Option(help="Classifier for the health line; else one is trained.")] = None,
+    identity_network: Annotated[
+        Path | None, typer.Option(help="ONNX face network; adds identity and leakage to the health line.")
+    ] = None,
+    on_problem: OnProblemOption = "stop",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print settings, sizes and cost; train nothing.")] = False,
+) -> None:
+    """Train a model. Saves as it goes; the same command again goes on where it stopped.
+
+    A first try that needs no data:  traitswap train --preset tiny --data drawn --out runs/first
+    """
+    settings = _settings(preset, changes, attribute)
+    seconds = _seconds(max_time) if max_time else float("inf")
+    _needs_torch()
+    from traitswap.training import loop, setup
+
+    console = _console()
+    faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
+    if dry_run:
+        _print_estimate(settings, setup.estimate(settings, faces))
+        return
+    loop.open_run(settings, faces, out)
+    method, watch = setup.prepare_run(settings, faces, out, setup.Classifiers(guide, health), identity_network, console)
+    seen = loop.train(settings, method, faces, out, watch, console, loop.Limits(seconds, max_images))
+    typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
+
+
+@app.command("train-classifier")
+def train_classifier(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Weights folder to write.")],
+    preset: Preset = "lite",
+    changes: Set = [],  # noqa: B006
+    seed: Annotated[
+        int, typer.Option(help="Another seed than a run's own classifiers makes an independent judge.")
+    ] = 100,
+    on_problem: OnProblemOption = "stop",
+) -> None:
+    """Train a small attribute classifier: to guide or watch a run, or to judge its results."""
+    settings = _settings(preset, changes, [])
+    _needs_torch()
+    from traitswap.training import setup
+
+    if out.exists():
+        raise TraitswapError(f"{out} exists: give another --out, or remove it first")
+    console = _console()
+    faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
+    setup.obtain_classifier(out, faces, settings.classifier, seed, "attribute", console)
+    for column, accuracy in json.loads((out / "config.json").read_text("utf-8"))["held_out_accuracy"].items():
+        typer.echo(f"{column:<22} {accuracy:.1%}")
+
+
+@app.command()
+def presets() -> None:
+    """List the packaged presets and where their files are, to be copied and changed."""
+    from importlib import resources
+
+    from traitswap.config import preset_names
+
+    for name in preset_names():
+        path = resources.files("traitswap.presets") / f"{name}.toml"
+        typer.echo(f"{name:<8} {path}")
+        typer.echo(f"         {path.read_text('utf-8').splitlines()[0].removeprefix('# ')}")
+
+
+def _settings(preset: str, changes: Sequence[str], attributes: Sequence[str]) -> "Settings":
+    from traitswap.attributes import check_attributes, parse_attribute
+    from traitswap.config import load_settings
+
+    chosen = [parse_attribute(text) for text in attributes]
+    if chosen:
+        check_attributes(chosen)
+    return load_settings(preset, changes, {a.name: a.columns for a in chosen} if chosen else None)
+
+
+def _print_estimate(settings: "Settings", estimate: Any) -> None:
+    typer.echo(settings.model_dump_json(indent=2))
+    for name, count in estimate.parameters.items():
+        typer.echo(f"{name:<14} {count:>12,} parameters")
+    hours = estimate.steps * estimate.seconds_per_step / 3600
+    typer.echo(f"{'memory':<14} {estimate.memory_mib:>12,.0f} MiB for a step")
+    typer.echo(f"{'speed':<14} {1 / estimate.seconds_per_step:>12.2f} iterations a second here")
+    typer.echo(f"{'whole run':<14} {estimate.steps:>12,} iterations, about {hours:,.1f} hours here")
+
+
+def _pipeline(weights: Path) -> "TransferPipeline":
+    from traitswap.pipeline import TransferPipeline
+
+    return TransferPipeline.from_pretrained(weights)
+
+
+def _take(pipe: "TransferPipeline", take: Sequence[str], strengths: dict[str, float]) -> dict[str, Any]:
+    named = _named("--take", take)
+    pipe.check(named, strengths)
+    return named
+
+
+def _named(option: str, items: Iterable[str]) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not value:
+            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=VALUE, such as hair_color=her.jpg")
+        if name in result:
+            raise TraitswapError(f"{option} names '{name}' twice: once is enough")
+        result[name] = value
+    return result
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise TraitswapError(f"{what}={text}: expected a number from 0 to 1") from None
+
+
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    """Photos as they are, folders as the images in them."""
+    from PIL import Image
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.registered_extensions())
+        if not inside:
+            raise TraitswapError(f"there are no images in {path}")
+        found += inside
+    return found
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip().lower())
+    if not match:
+        raise TraitswapError(f"--max-time {text}: expected a number with s, m or h, such as 90s, 30m or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
+
+
+def _on_problem(text: str) -> Any:
+    if text not in ("stop", "skip"):
+        raise TraitswapError(f"--on-problem {text}: expected stop or skip")
+    return text
+
+
+def _needs_torch() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "lightning_fabric", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise TraitswapError(f"training needs {', '.join(missing)}: pip install 'traitswap[train]'")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """`--photos a b c` as `--photos a --photos b --photos c`, so that a shell's *.png can be given."""
+    result: list[str] = []
+    option = ""
+    fresh = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in ("--photos", "--references") else ""
+            fresh = True
+        elif option:
+            if not fresh:
+                result.append(option)
+            fresh = False
+        result.append(argument)
+    return result
+
+
+def main() -> None:
+    try:
+        app(spread(sys.argv[1:]))
+    except TraitswapError as error:
+        typer.echo(f"traitswap: {error}", err=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("traitswap: stopped; what was saved is kept", err=True)
+        raise SystemExit(130) from None

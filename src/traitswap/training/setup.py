@@ -1,0 +1,167 @@
+"""A run from its settings: data, classifiers, method, health; and what it would cost, without running it."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from traitswap.config import ClassifierSettings, Settings
+from traitswap.data.cache import FaceData
+from traitswap.data.open import open_faces
+from traitswap.data.pairs import held_out_pairs
+from traitswap.data.sources import OnProblem
+from traitswap.errors import TraitswapError
+from traitswap.methods.latent_swap import LatentSwap, related_columns
+from traitswap.metrics.features import OnnxFeatures
+from traitswap.metrics.transfer import Judge
+from traitswap.networks.classifier import AttributeClassifier
+from traitswap.networks.torch_codec import torch_features
+from traitswap.training.classifier import classifier_accuracy, load_classifier, save_classifier, train_classifier
+from traitswap.training.health import Health
+from traitswap.training.loop import parameter_counts, start, step
+
+HELD_OUT_SEED = 0
+"""Pairs on which runs are watched are the same for all runs."""
+
+
+@dataclass(frozen=True)
+class Classifiers:
+    """Where classifiers trained before are, if anywhere; a run trains what it lacks."""
+
+    guide: Path | None = None
+    health: Path | None = None
+
+
+def read_faces(where: str, settings: Settings, on_problem: OnProblem, console: Console) -> FaceData:
+    """The decoded faces, with a bar while decoding and a line for each problem."""
+    with bar("decode", console) as progress:
+        task = progress.add_task("images", total=None)
+        data, problems = open_faces(
+            where,
+            settings.network.size,
+            settings.data,
+            on_problem,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    for problem in problems:
+        console.print(f"[yellow]note[/] {problem}", highlight=False, soft_wrap=True)
+    return data
+
+
+def held_out(data: FaceData) -> np.ndarray:
+    """Faces on which nothing is trained: the val split, or the test split where there is none."""
+    try:
+        return data.split("val")
+    except TraitswapError:
+        return data.split("test")
+
+
+def obtain_classifier(
+    folder: Path, data: FaceData, settings: ClassifierSettings, seed: int, purpose: str, console: Console
+) -> AttributeClassifier:
+    """The classifier in `folder`, trained first if it is not there. Raises if it knows other label columns."""
+    if not (folder / "config.json").exists():
+        with bar(f"train {purpose} classifier", console) as progress:
+            task = progress.add_task("images", total=settings.images)
+            model = train_classifier(
+                data, settings, seed, lambda done, total, _: progress.update(task, completed=done, total=total)
+            )
+        accuracy = classifier_accuracy(model, data, held_out(data))
+        save_classifier(folder, model, data, settings, seed, accuracy)
+        console.print(
+            f"{purpose} classifier: {np.mean(list(accuracy.values())):.1%} of held-out labels right, in {folder}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    model, columns, _ = load_classifier(folder)
+    if columns != data.columns:
+        raise TraitswapError(
+            f"the classifier in {folder} knows other label columns than {data.source_name}: "
+            "train one on this data with traitswap train-classifier"
+        )
+    return model
+
+
+def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier | None) -> LatentSwap:
+    data.columns_of(settings.layout.columns)  # raises for a column that the data does not have
+    labels = torch.from_numpy(np.ascontiguousarray(data.labels[data.split("train")]))
+    return LatentSwap(settings, data.columns, related_columns(settings.layout, data.columns, labels), guide)
+
+
+def prepare_run(
+    settings: Settings,
+    data: FaceData,
+    out: Path,
+    classifiers: Classifiers,
+    identity_network: Path | None,
+    console: Console,
+) -> tuple[LatentSwap, Health]:
+    """The method and the watch over it; classifiers that are not given are trained into `out`."""
+    seed = settings.train.seed
+    identity = OnnxFeatures(identity_network) if identity_network else None
+    guide = None
+    if settings.method.guide:
+        folder = classifiers.guide or out / "guide"
+        guide = obtain_classifier(folder, data, settings.classifier, seed + 1, "guide", console)
+    method = build_method(settings, data, guide)
+    folder = classifiers.health or out / "health"
+    judge = obtain_classifier(folder, data, settings.classifier, seed + 2, "health", console)
+    pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
+    return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
+
+
+def bar(name: str, console: Console) -> Progress:
+    return Progress(
+        TextColumn(f"[bold]{name}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    parameters: dict[str, int]
+    memory_mib: float
+    """Weights, gradients, optimizer state, average and what a step holds for its backward passes."""
+    seconds_per_step: float
+    steps: int
+
+
+def estimate(settings: Settings, data: FaceData) -> Estimate:
+    """What a run takes here, from three steps on random pictures."""
+    guide = AttributeClassifier(len(data.columns), settings.classifier.size, settings.classifier.width)
+    method = build_method(settings, data, guide.eval().requires_grad_(False) if settings.method.guide else None)
+    run = start(settings, method)
+    size = settings.network.size
+    x = torch.rand(settings.train.batch, 3, size, size, device=run.fabric.device) * 2 - 1
+    x = x.contiguous(memory_format=torch.channels_last)
+    labels = (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float()
+    held = 0
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal held
+        held += tensor.nbytes if not isinstance(tensor, nn.Parameter) else 0
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step(run, settings, method, x, labels)
+    began = time.perf_counter()
+    for _ in range(2):
+        step(run, settings, method, x, labels)
+    counts = parameter_counts({name: network.module for name, network in run.networks.items()})
+    weights = sum(counts.values()) * 4
+    return Estimate(
+        parameters=counts,
+        memory_mib=(5 * weights + held) / 2**20,
+        seconds_per_step=(time.perf_counter() - began) / 2,
+        steps=settings.train.images // settings.train.batch,
+    )

@@ -1,0 +1,58 @@
+"""Tiny settings, drawn faces and trained-for-a-moment runs, shared by the tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from traitswap.config import Settings, load_settings
+from traitswap.data.cache import FaceData
+from traitswap.data.open import open_faces
+
+SMALL = (
+    "network.size=32",
+    "network.widths=[8,12]",
+    "network.unit_channels=2",
+    "network.unit_width=2",
+    "network.unit_size=32",
+    "network.rest_channels=6",
+    "network.discriminator_widths=[8,8]",
+    "train.batch=4",
+    "train.images=16",
+    "train.report_images=8",
+    "train.save_images=8",
+    "train.sample_images=8",
+    "train.health_pairs=4",
+    "train.statistics_images=64",
+    "classifier.size=32",
+    "classifier.width=2",
+    "classifier.images=256",
+    "data.drawn_count=80",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["TRAITSWAP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The tiny preset, smaller still."""
+    return load_settings("tiny", SMALL)
+
+
+@pytest.fixture(scope="session")
+def faces(settings: Settings) -> FaceData:
+    return open_faces("drawn", settings.network.size, settings.data)[0]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real faces, where they are at hand."""
+    root = Path(os.environ.get("TRAITSWAP_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (root / "data").is_dir():
+        pytest.skip("real faces are not at hand: set TRAITSWAP_SHARED to their folder")
+    return root

@@ -1,0 +1,249 @@
+"""What a person types, right and wrong: one clear line, a non-zero exit, no traceback, nothing lost."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from traitswap import TransferPipeline, cli
+from traitswap.images import read_photo
+
+from .conftest import SMALL
+
+CHANGES = [part for change in SMALL for part in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, faces):
+    """A trained run and a few photos."""
+    home = tmp_path_factory.mktemp("home")
+    for i in range(4):
+        Image.fromarray(faces.images[i]).save(home / f"face{i}.png")
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(home / "tall.png")
+    (home / "text.jpg").write_text("not an image")
+    (home / "cut.png").write_bytes((home / "face0.png").read_bytes()[:300])
+    (home / "empty").mkdir()
+    ok(["train", "--preset", "tiny", "--data", "drawn", "--out", home / "run", *CHANGES])
+    return home
+
+
+@pytest.fixture
+def files(home):
+    return {"w": home / "run/weights", "a": home / "face0.png", "b": home / "face1.png", "home": home}
+
+
+def call(arguments, capsys=None):
+    old = sys.argv
+    sys.argv = ["traitswap", *map(str, arguments)]
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        sys.argv = old
+    return code
+
+
+def ok(arguments):
+    assert call(arguments) == 0
+
+
+def refused(capsys, arguments, *expected):
+    """Exit code 2 and one line on stderr that says all of `expected`."""
+    capsys.readouterr()
+    assert call(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("traitswap: ")
+    assert error.count("\n") == 1
+    for part in expected:
+        assert part in error
+
+
+def test_transfer_writes_what_the_api_gives(files, tmp_path):
+    out = tmp_path / "new" / "out.png"
+    ok(["transfer", files["a"], "--take", f"hair_color={files['b']}", "--strength", "hair_color=0.5",
+        "-w", files["w"], "-o", out])  # fmt: skip
+    pipe = TransferPipeline.from_pretrained(files["w"])
+    expected = pipe(files["a"], take={"hair_color": files["b"]}, strength={"hair_color": 0.5}).image
+    assert (read_photo(out) == np.asarray(expected)).all()
+
+
+def test_nothing_taken_is_the_reconstruction(files, tmp_path):
+    ok(["transfer", files["a"], "-w", files["w"], "-o", tmp_path / "out.png"])
+    pipe = TransferPipeline.from_pretrained(files["w"])
+    rebuilt = pipe.decode(pipe.encode([files["a"]]))[0]
+    assert (read_photo(tmp_path / "out.png") == np.asarray(rebuilt)).all()
+
+
+def test_blend_draws_a_row(files, tmp_path, settings):
+    ok(
+        [
+            "blend",
+            files["a"],
+            "--take",
+            f"smiling={files['b']}",
+            "--steps",
+            4,
+            "-w",
+            files["w"],
+            "-o",
+            tmp_path / "r.png",
+        ]
+    )
+    width, height = Image.open(tmp_path / "r.png").size
+    size = settings.network.size
+    assert width == 6 * (size + 2) - 2
+    assert height > size
+
+
+def test_grid_takes_lists_and_folders(files, tmp_path, settings):
+    photos = [files["home"] / f"face{i}.png" for i in range(3)]
+    ok(["grid", "--photos", *photos, "--references", *photos[:2], "--take", "hair_color,smiling",
+        "-w", files["w"], "-o", tmp_path / "g.png"])  # fmt: skip
+    step = settings.network.size + 2
+    assert Image.open(tmp_path / "g.png").size == (3 * step - 2, 4 * step - 2)
+
+
+def test_info_says_what_the_weights_are(files, capsys):
+    capsys.readouterr()
+    ok(["info", files["w"]])
+    said = capsys.readouterr().out
+    assert "hair_color (Black_Hair, Blond_Hair, Brown_Hair); smiling (Smiling)" in said
+    assert "tiny" in said
+    assert "16" in said
+
+
+def test_a_dry_run_trains_nothing(tmp_path, capsys):
+    ok(["train", "--preset", "tiny", "--data", "drawn", "--out", tmp_path / "run", "--dry-run", *CHANGES])
+    said = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    assert "encoder" in said
+    assert "iterations" in said
+    assert json.loads(said[: said.rindex("}") + 1])["network"]["size"] == 32
+
+
+def test_help_answers_at_once():
+    def seconds():
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "traitswap", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    code = "import sys, traitswap.cli; print(sorted({'torch', 'cv2', 'onnxruntime'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded.strip() == "[]"
+    assert min(seconds() for _ in range(5)) < 0.6, "twice the goal of 0.3 s, for busy machines"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (["--take", "hair_color={home}/text.jpg"], ("text.jpg", "not an image")),
+        (["--take", "hair_color={home}/cut.png"], ("cut.png", "damaged or cut short")),
+        (["--take", "hair_color={home}/none.png"], ("no such photo", "none.png")),
+        (["--take", "hair_color={home}"], ("is a folder",)),
+        (["--take", "hair={b}"], ("no attribute 'hair'", "hair_color")),
+        (["--take", "smilling={b}"], ("did you mean smiling?",)),
+        (["--take", "smiling"], ("expected ATTRIBUTE=VALUE",)),
+        (["--take", "smiling={b}", "--take", "smiling={a}"], ("'smiling' twice",)),
+        (["--take", "smiling={b}", "--strength", "smiling=2"], ("strength of 'smiling' is 2.0; expected 0",)),
+        (["--take", "smiling={b}", "--strength", "smiling=half"], ("expected a number",)),
+        (["--strength", "smiling=0.5"], ("no reference to take it from",)),
+    ],
+)
+def test_wrong_requests_are_explained_and_change_nothing(files, tmp_path, capsys, change, expected):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"what was there")
+    change = [part.format(**files) for part in change]
+    refused(capsys, ["transfer", files["a"], *change, "-w", files["w"], "-o", out], *expected)
+    assert out.read_bytes() == b"what was there"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_an_output_of_unknown_format_or_place_is_refused(files, tmp_path, capsys):
+    base = ["transfer", files["a"], "-w", files["w"], "-o"]
+    refused(capsys, [*base, tmp_path / "out.xyz"], "out.xyz", ".png, .jpg")
+    (tmp_path / "file").write_text("")
+    refused(capsys, [*base, tmp_path / "file" / "out.png"], "cannot write")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_a_full_disk_is_one_clear_line(files, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"what was there")
+    (tmp_path / ".out.partial.png").symlink_to("/dev/full")
+    refused(capsys, ["transfer", files["a"], "-w", files["w"], "-o", out], "cannot write", "No space left")
+    assert out.read_bytes() == b"what was there"
+
+
+def test_weights_that_are_not_whole_are_named(files, tmp_path, capsys):
+    import shutil
+
+    def with_weights(folder):
+        return ["transfer", files["a"], "-w", folder, "-o", tmp_path / "out.png"]
+
+    refused(capsys, with_weights(tmp_path / "none"), "no such weights folder")
+    refused(capsys, with_weights(files["home"] / "empty"), "not a weights folder", "config.json")
+    refused(capsys, with_weights(files["home"] / "run/health"), "attribute-classifier", "expected 'traitswap'")
+    cut = shutil.copytree(files["w"], tmp_path / "cut")
+    whole = (cut / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    refused(capsys, with_weights(cut), "damaged or cut short")
+    (cut / "config.json").write_text("{")
+    refused(capsys, with_weights(cut), "config.json is damaged")
+    (cut / "config.json").write_bytes(
+        (files["w"] / "config.json").read_bytes().replace(b'"encoder_blocks": 1', b'"encoder_blocks": 2')
+    )
+    (cut / "model.safetensors").write_bytes(whole)
+    refused(capsys, with_weights(cut), "do not fit their config.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (["--preset", "liet"], ("no preset 'liet'", "did you mean lite?")),
+        (["--preset", "none.toml"], ("cannot read the preset none.toml",)),
+        (["--set", "train.lrr=1"], ("no setting 'train.lrr'", "train.lr")),
+        (["--set", "train.lr"], ("expected key=value",)),
+        (["--set", "train.lr=fast"], ("train.lr", "'fast'")),
+        (["--set", "network.size=60"], ("size 60 is not a multiple of",)),
+        (["--attribute", "grin=Grinning"], ("Grinning", "Smiling")),
+        (["--attribute", "smiling=Smiling", "--set", "network.rest_channels=999"], ("999 for the rest", "trunk")),
+        (["--max-time", "soon"], ("--max-time soon", "90s, 30m or 2h")),
+        (["--on-problem", "ignore"], ("expected stop or skip",)),
+        (["--data", "{home}/nowhere"], ("nowhere",)),
+        (["--data", "{home}/empty"], ("empty",)),
+        (["--identity-network", "{home}/text.jpg"], ("text.jpg is not an ONNX network",)),
+        (["--guide", "{home}/empty"], ("empty",)),
+    ],
+)
+def test_wrong_training_requests_are_explained(files, tmp_path, capsys, change, expected):
+    out = tmp_path / "run"
+    arguments = ["train", "--preset", "tiny", "--data", "drawn", "--out", out, *CHANGES]
+    refused(capsys, [*arguments, *(part.format(**files) for part in change)], *expected)
+
+
+def test_a_run_is_not_continued_with_other_settings(files, capsys):
+    arguments = ["train", "--preset", "tiny", "--data", "drawn", "--out", files["home"] / "run", *CHANGES]
+    weights = (files["w"] / "model.safetensors").read_bytes()
+    refused(capsys, [*arguments, "--set", "method.lambda_rec=1"], "lambda_rec", "another --out")
+    assert (files["w"] / "model.safetensors").read_bytes() == weights
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    refused(
+        capsys,
+        ["train", "--preset", "tiny", "--data", "drawn", "--out", tmp_path / "file" / "run", *CHANGES],
+        "cannot write",
+    )
+
+
+def test_an_existing_classifier_is_not_overwritten(files, capsys):
+    folder = files["home"] / "run/health"
+    refused(capsys, ["train-classifier", "--data", "drawn", "--out", folder], "exists")

@@ -1,0 +1,132 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traitswap.config import load_settings
+from traitswap.methods.latent_swap import (
+    LatentSwap,
+    choose_swaps,
+    column_owner,
+    columns_moved,
+    differing,
+    related_columns,
+)
+from traitswap.networks.autoencoder import partner
+from traitswap.networks.classifier import AttributeClassifier
+from traitswap.training.loop import parameter_counts, start, step
+
+COLUMNS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Male")
+
+
+def paper():
+    return load_settings("paper")
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12))
+def test_swaps_yield_only_label_combinations_of_the_pair(seed, pairs):
+    torch.manual_seed(seed)
+    layout = paper().layout
+    owner = column_owner(layout, COLUMNS)
+    labels = (torch.rand(2 * pairs, len(COLUMNS)) < 0.5).float()
+    swapped = choose_swaps(differing(labels, partner(labels), owner, 2))
+    target = torch.where(columns_moved(swapped, owner), partner(labels), labels)
+    assert (swapped[:pairs] == swapped[pairs:]).all(), "both of a pair exchange the same units"
+    ours = owner >= 0
+    stays = (target == labels)[:, ours].all(1)
+    crosses = (target == partner(labels))[:, ours].all(1)
+    assert (stays | crosses).all()
+    assert (target[:, ~ours] == labels[:, ~ours]).all()
+
+
+def test_both_strategies_and_all_subsets_occur_equally_often():
+    torch.manual_seed(0)
+    differs = torch.tensor([[True, False]]).repeat(8000, 1)
+    counts = torch.unique(choose_swaps(differs)[:4000], dim=0, return_counts=True)[1]
+    assert len(counts) == 4
+    assert (counts / 4000 - 0.25).abs().max() < 0.03
+
+
+def test_attributes_that_differ_together_move_together():
+    torch.manual_seed(0)
+    swapped = choose_swaps(torch.ones(400, 3, dtype=torch.bool))
+    assert (swapped == swapped[:, :1]).all()
+
+
+def test_related_columns_are_found_by_correlation():
+    torch.manual_seed(0)
+    smiling, male = torch.rand(500) < 0.5, torch.rand(500) < 0.5
+    hair = torch.nn.functional.one_hot(torch.randint(0, 3, (500,)), 3)
+    mouth_open = smiling ^ (torch.rand(500) < 0.1)
+    labels = torch.cat([hair, torch.stack([smiling, male, mouth_open], 1)], 1)
+    related = related_columns(paper().layout, (*COLUMNS, "Mouth_Slightly_Open"), labels)
+    assert related.tolist() == [[False] * 6, [False] * 5 + [True]]
+
+
+@pytest.fixture
+def method(settings, faces):
+    torch.manual_seed(3)
+    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    return LatentSwap(settings, faces.columns, None, guide)
+
+
+def random_batch(settings, method):
+    torch.manual_seed(5)
+    x = torch.rand(8, 3, settings.network.size, settings.network.size) * 2 - 1
+    return x, (torch.rand(8, len(method.columns)) < 0.5).float()
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_a_phase_gives_gradients_to_its_own_module_alone(settings, method, phase):
+    run = start(settings, method)
+    chosen = method.phases[phase]
+    method.phases = (chosen,)
+    before = {name: [p.clone() for p in net.parameters()] for name, net in run.networks.items()}
+    step(run, settings, method, *random_batch(settings, method))
+    for name, network in run.networks.items():
+        own = name == chosen.module
+        gradients = [p.grad for p in network.parameters()]
+        assert any(g is not None and g.abs().sum() > 0 for g in gradients) == own
+        changed = any(not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True))
+        assert changed == own
+
+
+def test_what_is_kept_and_what_moves_is_weighed_as_set(settings, method):
+    run = start(settings, method)
+    x, labels = random_batch(settings, method)
+    s = method.prepare(run.networks, x, labels)
+    moved = s.column_weights == settings.method.swapped_weight
+    assert moved.any()
+    assert (s.column_weights[~moved] == 1).all()
+    assert (s.y_target[~moved] == labels[~moved]).all()
+    assert (s.y_target[moved] == partner(labels)[moved]).all()
+    assert (s.untouched == ~moved.any(1)).all()
+
+
+def test_the_paper_preset_is_the_papers_network():
+    settings = paper()
+    method = LatentSwap(settings, COLUMNS)
+    counts = parameter_counts(method.networks())
+    assert settings.layout.channels == 192
+
+    def conv(a, b, k, bias=0):
+        return a * b * k * k + bias * b
+
+    norm, residual = 2, 3 * (2 * conv(256, 256, 3) + 2 * 2 * 256)
+    encoder = conv(3, 64, 7) + norm * 64 + conv(64, 128, 4) + norm * 128 + conv(128, 256, 4) + norm * 256
+    assert counts["encoder"] == encoder + residual + conv(256, 192, 1, bias=1)
+    decoder = conv(192, 256, 1) + norm * 256 + residual + conv(256, 128, 4) + norm * 128 + conv(128, 64, 4) + norm * 64
+    assert counts["decoder"] == decoder + conv(64, 3, 7, bias=1)
+    assert counts["verification"] == 2 * (16 + 1)
+    widths = [3, 64, 128, 256, 512, 1024, 2048]
+    trunk = sum(conv(a, b, 4, bias=1) for a, b in pairwise(widths))
+    assert counts["discriminator"] == trunk + conv(2048, 1, 3) + conv(2048, 4, 2)
+
+
+def test_the_paper_preset_sets_what_the_paper_says():
+    m, t = paper().method, paper().train
+    assert (m.lambda_adv, m.lambda_cls, m.lambda_ver, m.lambda_rec, m.lambda_gp) == (1, 0.1, 0.1, 10, 10)
+    assert (m.keep_labels, m.lambda_self, m.guide, m.swapped_weight, m.gp_interval) == (False, 0, False, 1, 1)
+    assert (t.batch, t.images // t.batch, t.lr, t.betas, t.flip) == (16, 200_000, 1e-4, (0.5, 0.999), True)

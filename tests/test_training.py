@@ -1,0 +1,189 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from traitswap.data.pairs import held_out_pairs, images_at
+from traitswap.errors import TraitswapError
+from traitswap.images import to_network
+from traitswap.networks.torch_codec import TorchCodec, load_codec
+from traitswap.training import loop
+from traitswap.training.averaging import recompute_statistics
+from traitswap.training.setup import Classifiers, prepare_run
+from traitswap.training.state import load_state
+
+from .conftest import SMALL
+
+
+def run(settings, faces, out, images=None):
+    console = Console(file=io.StringIO(), width=200)
+    loop.open_run(settings, faces, out)
+    method, health = prepare_run(settings, faces, out, Classifiers(), None, console)
+    loop.train(settings, method, faces, out, health, console, loop.Limits(images=images))
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole(settings, faces, tmp_path_factory):
+    """Four steps in one go."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run(settings, faces, out)
+    return out
+
+
+def flatten(value, path=""):
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{path}/{key}").items()}
+    if isinstance(value, (list, tuple)):
+        return flatten(dict(enumerate(value)), path)
+    return {path: value}
+
+
+def test_two_steps_and_two_more_equal_four_bit_for_bit(settings, faces, whole, tmp_path):
+    out = tmp_path / "run"
+    run(settings, faces, out, images=8)
+    assert load_state(out)["images_seen"] == 8
+    assert "going on from 8 images" in run(settings, faces, out)
+    one, two = flatten(load_state(whole)), flatten(load_state(out))
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        same = torch.equal(value, two[key]) if isinstance(value, torch.Tensor) else value == two[key]
+        assert same, key
+    assert (whole / "weights/model.safetensors").read_bytes() == (out / "weights/model.safetensors").read_bytes()
+
+
+def test_another_seed_gives_another_run(settings, faces, whole, tmp_path):
+    other = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": 1})})
+    run(other, faces, tmp_path / "run")
+    one, two = (load_codec(folder / "weights")[0].encoder for folder in (whole, tmp_path / "run"))
+    assert not torch.equal(next(one.parameters()), next(two.parameters()))
+
+
+def test_a_run_leaves_weights_pictures_and_a_log(whole, settings):
+    lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert [(x["kind"], x["images"]) for x in lines] == [
+        ("health", 0), ("train", 8), ("health", 8), ("train", 16), ("health", 16),
+    ]  # fmt: skip
+    assert {"D/adv", "D/cls", "D/gp", "G/adv", "G/cls", "G/ver", "G/rec", "images_per_second"} <= lines[1].keys()
+    assert sorted(p.name for p in (whole / "samples").iterdir()) == [f"{n:09d}.png" for n in (0, 8, 16)]
+    assert sorted(p.name for p in (whole / "state").iterdir()) == ["state-000000008.pt", "state-000000016.pt"]
+    config = json.loads((whole / "weights/config.json").read_text())
+    assert config["images_seen"] == 16
+    assert config["attributes"] == {name: list(columns) for name, columns in settings.attributes.items()}
+
+
+def test_saved_weights_give_the_same_pictures(settings, faces, whole):
+    codec, _ = load_codec(whole / "weights")
+    state = load_state(whole)["average"]
+    assert torch.equal(state["encoder.body.0.0.weight"], codec.encoder.body[0][0].weight)
+    again, _ = load_codec(whole / "weights")
+    x = to_network(faces.images[:3].transpose(0, 3, 1, 2).astype(np.float32))
+    one, two = (c.decode(c.encode(x)) for c in (codec, again))
+    assert (one == two).all()
+
+
+def test_a_batch_equals_its_singles(faces, whole):
+    codec, _ = load_codec(whole / "weights")
+    x = to_network(faces.images[:6].transpose(0, 3, 1, 2).astype(np.float32))
+    names = codec.layout.names
+    codes = codec.encode(x)
+    together = codec.decode(codes[:3].swap(codes[3:], names)[0])
+    for i in range(3):
+        single = codec.encode(x[i : i + 1]).swap(codec.encode(x[i + 3 : i + 4]), names)[0]
+        np.testing.assert_allclose(codec.decode(single)[0], together[i], atol=1e-5)
+
+
+def test_changed_settings_do_not_continue_a_run(settings, faces, whole):
+    changed = settings.model_copy(update={"method": settings.method.model_copy(update={"lambda_ver": 7.0})})
+    with pytest.raises(TraitswapError, match=r"settings.method.lambda_ver: there 0.1, now 7.0"):
+        loop.open_run(changed, faces, whole)
+    longer = settings.model_copy(update={"train": settings.train.model_copy(update={"images": 160})})
+    loop.open_run(longer, faces, whole)
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(settings, faces, tmp_path):
+    out = tmp_path / "run"
+    run(settings, faces, out)
+    newest = out / "state" / "state-000000016.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert load_state(out)["images_seen"] == 8
+    (out / "state" / "state-000000008.pt").write_bytes(b"")
+    with pytest.raises(TraitswapError, match="none of the states"):
+        load_state(out)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(settings, faces, tmp_path):
+    out = tmp_path / "run"
+    run(settings, faces, out, images=8)
+    before = load_state(out)
+    broken = faces.__class__(**{**vars(faces), "labels": faces.labels.astype(np.float64) * np.nan})
+    with pytest.raises(TraitswapError, match=r"not finite after 16 images: stopped"):
+        train_on(settings, broken, faces, out)
+    assert load_state(out)["images_seen"] == before["images_seen"] == 8
+
+
+def train_on(settings, data, healthy, out):
+    console = Console(file=io.StringIO())
+    method, health = prepare_run(settings, healthy, out, Classifiers(), None, console)
+    loop.train(settings, method, data, out, health, console)
+
+
+def test_kill_at_any_moment_loses_no_state(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "traitswap", "train", "--preset", "tiny", "--data", "drawn", "--out", str(out)]
+    for change in [*SMALL, "train.images=4000", "train.save_images=4", "train.sample_images=4000"]:
+        command += ["--set", change]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
+    deadline = time.monotonic() + 90
+    while len(list((out / "state").glob("state-*.pt"))) < 2 and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    _, errors = child.communicate()
+    assert child.returncode == -signal.SIGKILL, errors.decode()
+    state = load_state(out)
+    assert state["images_seen"] >= 4
+    assert len(list((out / "state").glob("state-*.pt"))) <= 3
+
+
+def test_statistics_of_the_use_path_make_use_equal_training_mode(settings, faces, whole):
+    """A network in evaluation mode gives what it gives with batch statistics, on the batch they were taken from."""
+    codec, _ = load_codec(whole / "weights")
+    method, _ = prepare_run(settings, faces, whole, Classifiers(), None, Console(file=io.StringIO()))
+    generator = method.networks()["generator"]
+    generator.encoder, generator.decoder = codec.encoder, codec.decoder
+    x = torch.from_numpy(to_network(faces.images[:32].transpose(0, 3, 1, 2).astype(np.float32)))
+    swapped = torch.tensor([[True, False]]).repeat(32, 1)
+    recompute_statistics(generator, [(x, swapped)])
+    with torch.no_grad():
+        use = generator.eval().transfer(x, swapped)
+        batch = generator.train().transfer(x, swapped)
+    # The running variance is the unbiased one: off by n / (n − 1), n the values a channel has in the batch.
+    torch.testing.assert_close(use, batch, atol=2e-3, rtol=0)
+    assert isinstance(TorchCodec(generator.encoder, generator.decoder, 32).encoder.training, bool)
+
+
+def test_images_are_a_pure_function_of_seed_and_position():
+    together = images_at(10, 4, 3, 30)
+    assert (np.concatenate([images_at(10, 4, 3, 11), images_at(10, 4, 14, 19)]) == together).all()
+    assert sorted(images_at(10, 4, 20, 10)) == list(range(10)), "every epoch is a shuffle of all"
+    assert (images_at(10, 5, 3, 30) != together).any()
+    with pytest.raises(TraitswapError, match="at least 2 images"):
+        images_at(1, 0, 0, 2)
+
+
+def test_held_out_pairs_are_halves_matched_one_to_one():
+    a, b = held_out_pairs(np.arange(100, 121), 1000, 0)
+    assert len(a) == len(b) == 10
+    assert len({*a.tolist(), *b.tolist()}) == 20
+    few = held_out_pairs(np.arange(100, 121), 3, 0)
+    assert few[0].tolist() == a[:3].tolist()
+    with pytest.raises(TraitswapError, match="at least 2 held-out images"):
+        held_out_pairs(np.arange(1), 3, 0)
