@@ -14,7 +14,7 @@ from rich.console import Console
 from traitswap.data.pairs import held_out_pairs, images_at
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
-from traitswap.networks.torch_codec import TorchCodec, load_codec
+from traitswap.networks.weights import TorchCodec, load_codec
 from traitswap.training import loop
 from traitswap.training.averaging import recompute_statistics
 from traitswap.training.setup import Classifiers, prepare_run

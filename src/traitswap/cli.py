@@ -235,6 +235,39 @@ def train_classifier(
 
 
 @app.command()
+def evaluate(
+    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    data: Data,
+    judge: Annotated[
+        Path, typer.Option(help="A classifier that took no part in training (traitswap train-classifier).")
+    ],
+    identity_network: Annotated[Path | None, typer.Option(help="ONNX face network, for identity and leakage.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    pairs: Annotated[int, typer.Option(min=1, help="At most this many pairs, both ways.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the pairing.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write numbers and protocol here.")] = None,
+    on_problem: OnProblemOption = "stop",
+) -> None:
+    """Measure transfers on held-out faces: did the attribute change, did the rest stay.
+
+    The split is halved and paired one to one, both ways; an attribute is taken alone where the pair's labels of it differ.
+    """
+    _needs_torch()
+    from traitswap.metrics import evaluation
+
+    console = _console()
+    report = evaluation.evaluate(
+        weights, data, judge, identity_network, _split(split), pairs, seed, _on_problem(on_problem), console
+    )
+    evaluation.print_report(report, console)
+    if json_file:
+        from traitswap.checkpoint import written_whole
+
+        with written_whole(json_file) as fresh:
+            fresh.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+@app.command()
 def presets() -> None:
     """List the packaged presets and where their files are, to be copied and changed."""
     from importlib import resources
@@ -324,6 +357,12 @@ def _seconds(text: str) -> float:
 def _on_problem(text: str) -> Any:
     if text not in ("stop", "skip"):
         raise TraitswapError(f"--on-problem {text}: expected stop or skip")
+    return text
+
+
+def _split(text: str) -> Any:
+    if text not in ("train", "val", "test"):
+        raise TraitswapError(f"--split {text}: expected train, val or test")
     return text
 
 

@@ -43,6 +43,8 @@ class NetworkSettings(_Frozen):
     residual: bool = False
     """The decoder adds a change to the photo instead of drawing the whole picture."""
     discriminator_widths: tuple[Positive, ...]
+    discriminator_leak: Weight = 0.01
+    """Slope of its leaky ReLU below 0."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":

@@ -17,7 +17,8 @@ def adversarial_generator(scores_fake: Tensor) -> Tensor:
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
     """The last term of eq. 1: E(‖∇D_adv(x̂)‖₂ − 1)², for the N × … gradient at N points x̂."""
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return (norms - 1).square().mean()
 
 
 def classification(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -41,7 +41,7 @@ class TransferPipeline:
         Raises `TraitswapError` if the folder is not one, or is damaged, or torch is not installed.
         """
         try:
-            from traitswap.networks.torch_codec import load_codec
+            from traitswap.networks.weights import load_codec
         except ModuleNotFoundError as error:
             raise TraitswapError(
                 f"{error.name} is needed to run these weights and is not installed: pip install 'traitswap[train]'"

@@ -29,9 +29,12 @@ class Phase:
 
 
 class Method(Protocol):
-    phases: tuple[Phase, ...]
-    columns: tuple[str, ...]
-    """The label columns whose values `prepare` is given, in this order."""
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label columns whose values `prepare` is given, in this order."""
+        ...
 
     def networks(self) -> dict[str, nn.Module]:
         """New networks by name; `generator` is the one that is averaged and kept."""

@@ -81,7 +81,9 @@ class LatentSwap:
             generator.encoder.units.trunk.load_state_dict(self.guide.trunk.state_dict())
         return {
             "generator": generator,
-            "discriminator": Discriminator(network.size, network.discriminator_widths, len(self.columns)),
+            "discriminator": Discriminator(
+                network.size, network.discriminator_widths, len(self.columns), network.discriminator_leak
+            ),
         }
 
     def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> SwapStep:

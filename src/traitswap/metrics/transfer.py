@@ -40,6 +40,8 @@ class AttributeResult:
     """Cosine of result and photo."""
     leaked: float | None
     """Cosine of result and reference, above that of photo and reference."""
+    unrelated: float | None
+    """Cosine of photo and reference."""
     border_change: float
     """Mean absolute change within an eighth of the picture's edge, 0 … 1."""
 
@@ -120,6 +122,7 @@ def _measure_chunk(
                 attribute.name,
                 identity=(who_result * who[pick]).sum(1),
                 leaked=(who_result * who_reference[pick]).sum(1) - before,
+                unrelated=before,
             )
 
 

@@ -63,15 +63,16 @@ class Decoder(nn.Module):
         widths = settings.widths[::-1]
         self.residual = settings.residual
         self.patch = settings.patch
-        pixels = 3 * self.patch**2
+        folded = 3 * self.patch**2
         self.body = nn.Sequential(
             conv_block(layout.channels, widths[0], 1),
             *(ResidualBlock(widths[0]) for _ in range(settings.decoder_blocks)),
             *(up_block(a, b) for a, b in pairwise(widths)),
         )
         # The photo's own detail is at hand where the change is drawn, so that it follows strands and edges.
-        self.merge = conv_block(widths[-1] + pixels, widths[-1], 3) if self.residual else nn.Identity()
-        self.head = nn.Conv2d(widths[-1], pixels, settings.stem_kernel, padding=settings.stem_kernel // 2)
+        self.merge = conv_block(widths[-1] + folded, widths[-1], 3) if self.residual else nn.Identity()
+        channels = 3 if self.residual else folded
+        self.head = nn.Conv2d(widths[-1], channels, settings.stem_kernel, padding=settings.stem_kernel // 2)
         if self.residual:
             # Training starts from the photo as it is.
             nn.init.zeros_(self.head.weight)
@@ -82,10 +83,12 @@ class Decoder(nn.Module):
         h = self.body(embedding)
         if self.residual:
             h = self.merge(torch.cat([h, F.pixel_unshuffle(photo, self.patch) if self.patch > 1 else photo], 1))
-        h = self.head(h)
-        if self.patch > 1:
-            h = F.pixel_shuffle(h, self.patch)
-        return (photo + h.float()).clamp(-1, 1) if self.residual else torch.tanh(h.float())
+        h = self.head(h).float()
+        if not self.residual:
+            return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
+        # A change needs less detail than a picture, and one drawn pixel by pixel would take on patterns of patches.
+        change = F.interpolate(h, scale_factor=self.patch, mode="bilinear") if self.patch > 1 else h
+        return (photo + change).clamp(-1, 1)
 
 
 class Verification(nn.Module):
@@ -101,7 +104,8 @@ class Verification(nn.Module):
 
     def forward(self, units: Tensor, other: Tensor) -> Tensor:
         """Units of two batches (each N × k·u × s × s) → logits N × k."""
-        difference = (units - other).abs().unflatten(1, (self.attributes, -1))
+        n, channels, *positions = units.shape
+        difference = (units - other).abs().view(n, self.attributes, channels // self.attributes, *positions)
         features = difference.mean((3, 4)) if self.averaged else difference.flatten(2)
         return torch.cat([layer(features[:, i]) for i, layer in enumerate(self.layers)], 1)
 
@@ -119,6 +123,8 @@ class GeneratorPass(NamedTuple):
 
 class Generator(nn.Module):
     """Enc, Dec and the verification layers: all that the generator's optimizer trains, in one forward pass."""
+
+    channel_attribute: Tensor
 
     def __init__(self, settings: NetworkSettings, layout: Layout, verify_averaged: bool = True) -> None:
         super().__init__()

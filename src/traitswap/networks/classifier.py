@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 TRUNK_GROWTH = 8
 """Channels that a classifier's trunk ends with, in widths."""
 

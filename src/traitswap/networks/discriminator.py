@@ -7,12 +7,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 class Discriminator(nn.Module):
     """Faces (N × 3 × S × S in −1 … 1) → a map of real/fake scores (N × 1 × p × p) and label logits (N × columns)."""
 
-    def __init__(self, size: int, widths: tuple[int, ...], columns: int) -> None:
+    def __init__(self, size: int, widths: tuple[int, ...], columns: int, leak: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
         for width in widths:
-            layers += [spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.01)]
+            layers += [spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1)), nn.LeakyReLU(leak)]
             channels = width
         self.trunk = nn.Sequential(*layers)
         self.score = spectral_norm(nn.Conv2d(channels, 1, 3, padding=1, bias=False))

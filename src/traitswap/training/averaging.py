@@ -27,7 +27,7 @@ def recompute_statistics(generator: Generator, batches: Iterable[tuple[Tensor, T
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # type: ignore[assignment]  # None: a plain average over all batches
+        norm.momentum = None  # a plain average over all batches
     generator.train()
     for x, swapped in batches:
         generator.transfer(x, swapped)

@@ -1,20 +1,15 @@
-"""Trains, saves and loads attribute classifiers: those that guide a generator, watch it, or judge it."""
+"""Trains attribute classifiers: those that guide a generator, watch it, or judge it."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from traitswap.checkpoint import load_config, load_tensors, save_weights
 from traitswap.config import ClassifierSettings
 from traitswap.data.cache import FaceData
 from traitswap.images import to_network
 from traitswap.networks.classifier import AttributeClassifier, draw_augmentation
-from traitswap.networks.state import arrays_of, load_arrays
-
-KIND = "attribute-classifier"
 
 
 def train_classifier(
@@ -32,7 +27,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AttributeClassifier(len(data.columns), settings.size, settings.width)
-    model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train = data.split("train")
     steps = max(settings.images // settings.batch, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=1e-2)
@@ -47,13 +42,14 @@ def train_classifier(
         logits = model(x, draw_augmentation(len(x), x.device, random))
         loss = F.binary_cross_entropy_with_logits(logits, y)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
         if progress:
             progress((step + 1) * settings.batch, steps * settings.batch, running)
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    return model
 
 
 def faces_tensor(data: FaceData, indices: Sequence[int] | np.ndarray) -> torch.Tensor:
@@ -70,32 +66,3 @@ def classifier_accuracy(model: AttributeClassifier, data: FaceData, indices: np.
     for chunk in np.array_split(indices, max(len(indices) // 256, 1)):
         right += ((model(faces_tensor(data, chunk)) > 0).numpy() == (data.labels[chunk] > 0)).sum(0)
     return dict(zip(data.columns, (right / len(indices)).tolist(), strict=True))
-
-
-def save_classifier(
-    folder: Path,
-    model: AttributeClassifier,
-    data: FaceData,
-    settings: ClassifierSettings,
-    seed: int,
-    accuracy: dict[str, float],
-) -> None:
-    """Writes a weights folder that says what the classifier was trained on and how well it does."""
-    config = {
-        "kind": KIND,
-        "columns": list(data.columns),
-        "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
-        "settings": settings.model_dump(),
-        "seed": seed,
-        "held_out_accuracy": accuracy,
-    }
-    save_weights(folder, arrays_of(model), config)
-
-
-def load_classifier(folder: Path) -> tuple[AttributeClassifier, tuple[str, ...], dict[str, float]]:
-    """A frozen classifier, its label columns, and its accuracy on held-out real faces by column."""
-    config = load_config(folder, KIND)
-    settings = ClassifierSettings.model_validate(config["settings"])
-    model = AttributeClassifier(len(config["columns"]), settings.size, settings.width)
-    load_arrays(model, load_tensors(folder), folder)
-    return model.eval().requires_grad_(False), tuple(config["columns"]), dict(config["held_out_accuracy"])

@@ -24,7 +24,7 @@ from traitswap.errors import TraitswapError
 from traitswap.images import to_network
 from traitswap.methods.base import Method
 from traitswap.networks.autoencoder import Generator
-from traitswap.networks.torch_codec import TorchCodec, save_codec
+from traitswap.networks.weights import TorchCodec, save_codec
 from traitswap.training.averaging import average_into, recompute_statistics
 from traitswap.training.health import Health
 from traitswap.training.reporting import Reporter
@@ -50,7 +50,7 @@ class Run:
     optimizers: dict[str, Any]
     average: Generator
     images_seen: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     """Losses since the last report; not part of the state."""
 
 
@@ -160,7 +160,7 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
         run.optimizers[phase.module].step()
         for name, part in parts.items():
             key = f"{phase.name}/{name}"
-            total, count = run.sums.get(key, (0.0, 0))
+            total, count = run.sums.get(key, (part.new_zeros(()), 0))
             run.sums[key] = (total + part.detach(), count + 1)
     for network in run.networks.values():
         network.requires_grad_(True)

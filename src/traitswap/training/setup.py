@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from traitswap.config import ClassifierSettings, Settings
@@ -20,8 +19,9 @@ from traitswap.methods.latent_swap import LatentSwap, related_columns
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.metrics.transfer import Judge
 from traitswap.networks.classifier import AttributeClassifier
-from traitswap.networks.torch_codec import torch_features
-from traitswap.training.classifier import classifier_accuracy, load_classifier, save_classifier, train_classifier
+from traitswap.networks.weights import load_classifier, save_classifier, torch_features
+from traitswap.progress import bar
+from traitswap.training.classifier import classifier_accuracy, train_classifier
 from traitswap.training.health import Health
 from traitswap.training.loop import parameter_counts, start, step
 
@@ -72,14 +72,19 @@ def obtain_classifier(
                 data, settings, seed, lambda done, total, _: progress.update(task, completed=done, total=total)
             )
         accuracy = classifier_accuracy(model, data, held_out(data))
-        save_classifier(folder, model, data, settings, seed, accuracy)
+        about = {
+            "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
+            "seed": seed,
+            "held_out_accuracy": accuracy,
+        }
+        save_classifier(folder, model, data.columns, settings, about)
         console.print(
             f"{purpose} classifier: {np.mean(list(accuracy.values())):.1%} of held-out labels right, in {folder}",
             highlight=False,
             soft_wrap=True,
         )
-    model, columns, _ = load_classifier(folder)
-    if columns != data.columns:
+    model, config = load_classifier(folder)
+    if tuple(config["columns"]) != data.columns:
         raise TraitswapError(
             f"the classifier in {folder} knows other label columns than {data.source_name}: "
             "train one on this data with traitswap train-classifier"
@@ -113,18 +118,6 @@ def prepare_run(
     judge = obtain_classifier(folder, data, settings.classifier, seed + 2, "health", console)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
-
-
-def bar(name: str, console: Console) -> Progress:
-    return Progress(
-        TextColumn(f"[bold]{name}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 @dataclass(frozen=True)

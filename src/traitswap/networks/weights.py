@@ -1,6 +1,6 @@
-"""The codec that torch runs, and its weights folder."""
+"""Weights folders of torch networks: the codec, and the classifiers that watch it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from torch import nn
 from traitswap.attributes import Layout
 from traitswap.checkpoint import load_config, load_tensors, save_weights
 from traitswap.codec import Codec, Codes, FloatArray
-from traitswap.config import Settings, parse_settings
+from traitswap.config import ClassifierSettings, Settings, parse_settings
+from traitswap.errors import TraitswapError
 from traitswap.networks.autoencoder import Decoder, Encoder
-from traitswap.networks.state import arrays_of, load_arrays
+from traitswap.networks.classifier import AttributeClassifier
 
 KIND = "traitswap"
+CLASSIFIER_KIND = "attribute-classifier"
 
 
 class TorchCodec(Codec):
@@ -91,3 +93,41 @@ def torch_features(module: nn.Module) -> Callable[[FloatArray], NDArray[np.float
         return result
 
     return features
+
+
+def save_classifier(
+    folder: Path,
+    model: AttributeClassifier,
+    columns: tuple[str, ...],
+    settings: ClassifierSettings,
+    about: dict[str, Any],
+) -> None:
+    """Writes a classifier's weights folder. `about` says what it was trained on and how well it does; it must hold
+    `held_out_accuracy`, by column."""
+    config = {"kind": CLASSIFIER_KIND, "columns": list(columns), "settings": settings.model_dump(), **about}
+    save_weights(folder, arrays_of(model), config)
+
+
+def load_classifier(folder: Path) -> tuple[AttributeClassifier, dict[str, Any]]:
+    """A frozen classifier and its config.json (`columns`, `held_out_accuracy` by column, …)."""
+    config = load_config(folder, CLASSIFIER_KIND)
+    settings = ClassifierSettings.model_validate(config["settings"])
+    model = AttributeClassifier(len(config["columns"]), settings.size, settings.width)
+    load_arrays(model, load_tensors(folder), folder)
+    model.eval().requires_grad_(False)
+    return model, config
+
+
+def arrays_of(module: nn.Module, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """All parameters and buffers as arrays, by name."""
+    return {prefix + name: value.detach().cpu().contiguous().numpy() for name, value in module.state_dict().items()}
+
+
+def load_arrays(module: nn.Module, arrays: Mapping[str, NDArray[Any]], folder: Path, prefix: str = "") -> None:
+    """Loads the arrays whose names begin with `prefix`; raises `TraitswapError` unless they fit exactly."""
+    state = {n.removeprefix(prefix): torch.tensor(a) for n, a in arrays.items() if n.startswith(prefix)}
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise TraitswapError(f"the weights in {folder} do not fit their config.json ({reason})") from None

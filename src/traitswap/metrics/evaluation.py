@@ -1,0 +1,98 @@
+"""One evaluation of a weights folder: numbers that carry their whole protocol."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from traitswap import progress
+from traitswap.checkpoint import WEIGHTS_NAME
+from traitswap.config import parse_settings
+from traitswap.data.open import open_faces
+from traitswap.data.pairs import held_out_pairs
+from traitswap.data.sources import OnProblem
+from traitswap.errors import TraitswapError
+from traitswap.metrics.features import OnnxFeatures
+from traitswap.metrics.transfer import Judge, measure_transfer
+from traitswap.networks.weights import load_classifier, load_codec, torch_features
+
+
+def evaluate(
+    weights: Path,
+    where: str,
+    judge_folder: Path,
+    identity_network: Path | None,
+    split: Literal["train", "val", "test"],
+    count: int,
+    seed: int,
+    on_problem: OnProblem,
+    console: Console,
+) -> dict[str, Any]:
+    """The report of `measure_transfer` on a data set's split, with all that is needed to get it again."""
+    codec, config = load_codec(weights)
+    settings = parse_settings(config["settings"], str(weights))
+    model, judged = load_classifier(judge_folder)
+    identity = OnnxFeatures(identity_network) if identity_network else None
+    data, problems = open_faces(where, codec.size, settings.data, on_problem)
+    for problem in problems:
+        console.print(f"[yellow]note[/] {problem}", highlight=False, soft_wrap=True)
+    if tuple(judged["columns"]) != data.columns:
+        raise TraitswapError(f"the judge in {judge_folder} knows other label columns than {data.source_name} has")
+    pairs = held_out_pairs(data.split(split), count, seed)
+    with progress.bar("evaluate", console) as bar:
+        task = bar.add_task("images", total=2 * len(pairs[0]))
+        result = measure_transfer(
+            codec,
+            data,
+            pairs,
+            Judge(torch_features(model), data.columns),
+            identity,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    columns = codec.layout.columns
+    return {
+        "protocol": {
+            "data": data.source_name,
+            "fingerprint": data.fingerprint,
+            "split": split,
+            "pairs": len(pairs[0]),
+            "pairing": "split shuffled by seed, halved, paired one to one, both ways; pairs whose labels differ",
+            "seed": seed,
+            "size": codec.size,
+            "resize": "centre square, area averaging",
+            "weights_sha256": hashlib.sha256((weights / WEIGHTS_NAME).read_bytes()).hexdigest(),
+            "images_seen": config["images_seen"],
+            "preset": config["preset"],
+            "judge_sha256": hashlib.sha256((judge_folder / WEIGHTS_NAME).read_bytes()).hexdigest(),
+            "judge_accuracy": {c: judged["held_out_accuracy"][c] for c in columns},
+            "identity_network": None if identity is None else {"name": identity.name, "sha256": identity.sha256},
+            "numpy": np.__version__,
+        },
+        **result.to_dict(),
+    }
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    p = report["protocol"]
+    table = Table(
+        title=f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}", show_lines=False
+    )
+    headings = ("success", "untouched", "real", "others kept", "identity", "reference", "unrelated", "border moved")
+    for heading in ("", "pairs", *headings):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, a in report["attributes"].items():
+        reference = None if a["leaked"] is None else a["leaked"] + a["unrelated"]
+        cells = [f"{a[key]:.3f}" for key in ("success", "success_untouched", "success_real", "kept")]
+        cells += ["–" if v is None else f"{v:.3f}" for v in (a["identity"], reference, a["unrelated"])]
+        table.add_row(name, f"{a['pairs']:,}", *cells, f"{a['border_change']:.4f}")
+    r = report["reconstruction"]
+    identity = f"{r['identity']:.3f}" if "identity" in r else "–"
+    table.add_row("(rebuilt)", f"{2 * p['pairs']:,}", "", "", "", f"{r['kept']:.3f}", identity, "", "", "")
+    console.print(table)
+    accuracy = ", ".join(f"{column} {value:.1%}" for column, value in p["judge_accuracy"].items())
+    console.print(
+        f"rebuilt at {r['psnr']:.1f} dB; the judge is right on real held-out faces: {accuracy}", highlight=False
+    )
