@@ -250,7 +250,7 @@ def evaluate(
 ) -> None:
     """Measure transfers on held-out faces: did the attribute change, did the rest stay.
 
-    The split is halved and paired one to one, both ways; an attribute is taken alone where the pair's labels of it differ.
+    The split is halved and paired one to one, both ways; an attribute is taken alone where its labels differ.
     """
     _needs_torch()
     from traitswap.metrics import evaluation

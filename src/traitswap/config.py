@@ -43,6 +43,7 @@ class NetworkSettings(_Frozen):
     residual: bool = False
     """The decoder adds a change to the photo instead of drawing the whole picture."""
     discriminator_widths: tuple[Positive, ...]
+    spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
     """Slope of its leaky ReLU below 0."""
 

@@ -81,9 +81,7 @@ class LatentSwap:
             generator.encoder.units.trunk.load_state_dict(self.guide.trunk.state_dict())
         return {
             "generator": generator,
-            "discriminator": Discriminator(
-                network.size, network.discriminator_widths, len(self.columns), network.discriminator_leak
-            ),
+            "discriminator": Discriminator(network, len(self.columns)),
         }
 
     def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> SwapStep:
