@@ -3,12 +3,17 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
+
+# No deadline: a busy machine is not a defect. The same examples every time: a red run can be repeated.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
 
 SMALL = (
     "network.size=32",

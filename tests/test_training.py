@@ -82,8 +82,8 @@ def test_a_run_leaves_weights_pictures_and_a_log(whole, settings):
 
 def test_saved_weights_give_the_same_pictures(settings, faces, whole):
     codec, _ = load_codec(whole / "weights")
-    state = load_state(whole)["average"]
-    assert torch.equal(state["encoder.body.0.0.weight"], codec.encoder.body[0][0].weight)
+    average = load_state(whole)["average"]
+    assert torch.equal(average["encoder.body.0.0.weight"], codec.encoder.body[0][0].weight)
     again, _ = load_codec(whole / "weights")
     x = to_network(faces.images[:3].transpose(0, 3, 1, 2).astype(np.float32))
     one, two = (c.decode(c.encode(x)) for c in (codec, again))

@@ -200,7 +200,8 @@ def save(run: Run, out: Path) -> int:
         "images_seen": run.images_seen,
         "networks": {name: network.state_dict() for name, network in run.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
-        "average": run.average.state_dict(),
+        # Its batch statistics are recomputed whenever they are needed.
+        "average": dict(run.average.named_parameters()),
     }
     save_state(out, run.images_seen, state)
     return run.images_seen
@@ -225,6 +226,7 @@ def open_run(settings: Settings, data: FaceData, out: Path) -> None:
         fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
 
 
+@torch.no_grad()
 def resume(run: Run, out: Path, console: Console) -> None:
     """Loads the newest state of `out`, if there is one."""
     state = load_state(out)
@@ -233,7 +235,8 @@ def resume(run: Run, out: Path, console: Console) -> None:
     for name, network in run.networks.items():
         network.load_state_dict(state["networks"][name])
         run.optimizers[name].load_state_dict(state["optimizers"][name])
-    run.average.load_state_dict(state["average"])
+    for name, parameter in run.average.named_parameters():
+        parameter.copy_(state["average"][name])
     run.images_seen = state["images_seen"]
     console.print(f"going on from {run.images_seen:,} images", highlight=False)
 
