@@ -96,7 +96,7 @@ def test_blend_draws_a_row(files, tmp_path, settings):
             tmp_path / "r.png",
         ]
     )
-    width, height = Image.open(tmp_path / "r.png").size
+    height, width = read_photo(tmp_path / "r.png").shape[:2]
     size = settings.network.size
     assert width == 6 * (size + 2) - 2
     assert height > size
@@ -107,7 +107,7 @@ def test_grid_takes_lists_and_folders(files, tmp_path, settings):
     ok(["grid", "--photos", *photos, "--references", *photos[:2], "--take", "hair_color,smiling",
         "-w", files["w"], "-o", tmp_path / "g.png"])  # fmt: skip
     step = settings.network.size + 2
-    assert Image.open(tmp_path / "g.png").size == (3 * step - 2, 4 * step - 2)
+    assert read_photo(tmp_path / "g.png").shape[:2] == (4 * step - 2, 3 * step - 2)
 
 
 def test_info_says_what_the_weights_are(files, capsys):
@@ -211,7 +211,7 @@ def test_weights_that_are_not_whole_are_named(files, tmp_path, capsys):
         (["--set", "train.lrr=1"], ("no setting 'train.lrr'", "train.lr")),
         (["--set", "train.lr"], ("expected key=value",)),
         (["--set", "train.lr=fast"], ("train.lr", "'fast'")),
-        (["--set", "network.size=60"], ("size 60 is not a multiple of",)),
+        (["--set", "network.size=62"], ("size 62 is not a multiple of",)),
         (["--attribute", "grin=Grinning"], ("Grinning", "Smiling")),
         (["--attribute", "smiling=Smiling", "--set", "network.rest_channels=999"], ("999 for the rest", "trunk")),
         (["--max-time", "soon"], ("--max-time soon", "90s, 30m or 2h")),
@@ -219,7 +219,8 @@ def test_weights_that_are_not_whole_are_named(files, tmp_path, capsys):
         (["--data", "{home}/nowhere"], ("nowhere",)),
         (["--data", "{home}/empty"], ("empty",)),
         (["--identity-network", "{home}/text.jpg"], ("text.jpg is not an ONNX network",)),
-        (["--guide", "{home}/empty"], ("empty",)),
+        (["--guide", "{home}/empty"], ("empty", "not a weights folder")),
+        (["--health", "{home}/none"], ("no such weights folder",)),
     ],
 )
 def test_wrong_training_requests_are_explained(files, tmp_path, capsys, change, expected):

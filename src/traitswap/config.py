@@ -50,11 +50,12 @@ class NetworkSettings(_Frozen):
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
         for what, stride in (
-            ("network.widths", self.patch * 2 ** (len(self.widths) - 1)),
-            ("network.discriminator_widths", 2 ** len(self.discriminator_widths)),
+            ("the stride of network.widths", self.patch * 2 ** (len(self.widths) - 1)),
+            ("the stride of network.discriminator_widths", 2 ** len(self.discriminator_widths)),
+            ("network.unit_size", self.unit_size if self.pool_units else 1),
         ):
             if self.size % stride:
-                raise ValueError(f"size {self.size} is not a multiple of {stride}, the stride of {what}")
+                raise ValueError(f"size {self.size} is not a multiple of {stride}, {what}")
         return self
 
 
@@ -137,7 +138,9 @@ class Settings(_Frozen):
     classifier: ClassifierSettings = ClassifierSettings()
 
     @model_validator(mode="after")
-    def _branch_fits_guide(self) -> "Settings":
+    def _classifier_fits(self) -> "Settings":
+        if self.network.size % self.classifier.size:
+            raise ValueError(f"size {self.network.size} is not a multiple of classifier.size {self.classifier.size}")
         branch = (self.network.unit_width, self.network.unit_size)
         if self.method.guide and self.network.pool_units and branch != (self.classifier.width, self.classifier.size):
             raise ValueError(

@@ -64,7 +64,7 @@ def held_out(data: FaceData) -> np.ndarray:
 def obtain_classifier(
     folder: Path, data: FaceData, settings: ClassifierSettings, seed: int, purpose: str, console: Console
 ) -> AttributeClassifier:
-    """The classifier in `folder`, trained first if it is not there. Raises if it knows other label columns."""
+    """The classifier in `folder`, trained first if it is not there."""
     if not (folder / "config.json").exists():
         with bar(f"train {purpose} classifier", console) as progress:
             task = progress.add_task("images", total=settings.images)
@@ -83,6 +83,11 @@ def obtain_classifier(
             highlight=False,
             soft_wrap=True,
         )
+    return known_classifier(folder, data)
+
+
+def known_classifier(folder: Path, data: FaceData) -> AttributeClassifier:
+    """The classifier in `folder`. Raises if it knows other label columns than `data` has."""
     model, config = load_classifier(folder)
     if tuple(config["columns"]) != data.columns:
         raise TraitswapError(
@@ -107,15 +112,17 @@ def prepare_run(
     console: Console,
 ) -> tuple[LatentSwap, Health]:
     """The method and the watch over it; classifiers that are not given are trained into `out`."""
-    seed = settings.train.seed
     identity = OnnxFeatures(identity_network) if identity_network else None
-    guide = None
-    if settings.method.guide:
-        folder = classifiers.guide or out / "guide"
-        guide = obtain_classifier(folder, data, settings.classifier, seed + 1, "guide", console)
+
+    def classifier(given: Path | None, purpose: str, seed: int) -> AttributeClassifier:
+        if given:
+            return known_classifier(given, data)
+        return obtain_classifier(out / purpose, data, settings.classifier, seed, purpose, console)
+
+    seed = settings.train.seed
+    guide = classifier(classifiers.guide, "guide", seed + 1) if settings.method.guide else None
     method = build_method(settings, data, guide)
-    folder = classifiers.health or out / "health"
-    judge = obtain_classifier(folder, data, settings.classifier, seed + 2, "health", console)
+    judge = classifier(classifiers.health, "health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
 
