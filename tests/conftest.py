@@ -43,10 +43,10 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def settings() -> Settings:
-    """The tiny preset, smaller still."""
-    return load_settings("tiny", SMALL)
+@pytest.fixture(scope="session", params=["tiny", "paper"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """A preset with all its options, shrunk: the paper's, and what goes beyond it."""
+    return load_settings(request.param, SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,11 @@ from traitswap.methods.latent_swap import (
 )
 from traitswap.networks.autoencoder import partner
 from traitswap.networks.classifier import AttributeClassifier
-from traitswap.training.loop import parameter_counts, start, step
+from traitswap.swap import exchange
+from traitswap.training.loop import start, step
+from traitswap.training.setup import parameter_counts
+
+from .conftest import SMALL
 
 COLUMNS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Male")
 
@@ -61,7 +65,7 @@ def test_related_columns_are_found_by_correlation():
     hair = torch.nn.functional.one_hot(torch.randint(0, 3, (500,)), 3)
     mouth_open = smiling ^ (torch.rand(500) < 0.1)
     labels = torch.cat([hair, torch.stack([smiling, male, mouth_open], 1)], 1)
-    related = related_columns(paper().layout, (*COLUMNS, "Mouth_Slightly_Open"), labels)
+    related = related_columns(paper().layout, (*COLUMNS, "Mouth_Slightly_Open"), labels, 0.4)
     assert related.tolist() == [[False] * 6, [False] * 5 + [True]]
 
 
@@ -69,7 +73,7 @@ def test_related_columns_are_found_by_correlation():
 def method(settings, faces):
     torch.manual_seed(3)
     guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
-    return LatentSwap(settings, faces.columns, None, guide)
+    return LatentSwap(settings, faces.columns, None, guide if settings.method.guide else None)
 
 
 def random_batch(settings, method):
@@ -97,12 +101,45 @@ def test_what_is_kept_and_what_moves_is_weighed_as_set(settings, method):
     run = start(settings, method)
     x, labels = random_batch(settings, method)
     s = method.prepare(run.networks, x, labels)
-    moved = s.column_weights == settings.method.swapped_weight
-    assert moved.any()
-    assert (s.column_weights[~moved] == 1).all()
-    assert (s.y_target[~moved] == labels[~moved]).all()
-    assert (s.y_target[moved] == partner(labels)[moved]).all()
-    assert (s.untouched == ~moved.any(1)).all()
+    assert s.moved.any()
+    assert (s.column_weights[s.moved] == settings.method.swapped_weight).all()
+    assert (s.column_weights[~s.moved] == 1).all()
+    assert (s.y_target[~s.moved] == labels[~s.moved]).all()
+    assert (s.y_target[s.moved] == partner(labels)[s.moved]).all()
+    assert (s.untouched == ~s.moved.any(1)).all()
+
+
+def test_training_exchanges_what_use_exchanges(settings, method):
+    """`Generator.exchanged`, on a batch of pairs, and `swap.exchange`, on the same sets, give the same bits."""
+    generator = method.networks()["generator"]
+    torch.manual_seed(1)
+    embedding = torch.randn(6, settings.layout.channels, 4, 4)
+    for names in ([], ["smiling"], ["hair_color"], ["hair_color", "smiling"]):
+        swapped = torch.tensor([[name in names for name in settings.layout.names]]).repeat(6, 1)
+        first, second = exchange(embedding[:3], embedding[3:], settings.layout, names)
+        together = generator.exchanged(embedding, swapped)
+        assert torch.equal(together, torch.cat([first, second]))
+        assert torch.equal(generator.exchanged(together, swapped), embedding)
+
+
+def test_a_pooled_unit_says_nothing_of_places(faces):
+    settings = load_settings("tiny", SMALL)
+    encoder = LatentSwap(settings, faces.columns).networks()["generator"].encoder
+    units = encoder(torch.rand(4, 3, 32, 32))[:, : settings.layout.swapped_channels]
+    assert torch.equal(units, units[:, :, :1, :1].expand_as(units))
+
+
+def test_soft_targets_are_met_by_a_photo_left_alone(faces):
+    """What the guide says of photo and reference is the target: nothing swapped and nothing changed costs nothing."""
+    settings = load_settings("tiny", SMALL)
+    torch.manual_seed(0)
+    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    method = LatentSwap(settings, faces.columns, None, guide)
+    x, labels = random_batch(settings, method)
+    s = method.prepare(start(settings, method).networks, x, labels)
+    s = s._replace(moved=torch.zeros_like(s.moved), result=s.result._replace(x_fake=x))
+    logits, target = method._guided(guide, s)
+    torch.testing.assert_close(logits.sigmoid(), target)
 
 
 def test_the_paper_preset_is_the_papers_network():

@@ -1,10 +1,10 @@
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,18 +14,18 @@ from rich.console import Console
 from traitswap.data.pairs import held_out_pairs, images_at
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
-from traitswap.networks.weights import TorchCodec, load_codec
+from traitswap.networks.weights import TorchCodec, load_codec, save_codec
 from traitswap.training import loop
 from traitswap.training.averaging import recompute_statistics
 from traitswap.training.setup import Classifiers, prepare_run
-from traitswap.training.state import load_state
+from traitswap.training.state import load_state, open_run, save_state
 
 from .conftest import SMALL
 
 
 def run(settings, faces, out, images=None):
     console = Console(file=io.StringIO(), width=200)
-    loop.open_run(settings, faces, out)
+    open_run(settings, faces, out)
     method, health = prepare_run(settings, faces, out, Classifiers(), None, console)
     loop.train(settings, method, faces, out, health, console, loop.Limits(images=images))
     return console.file.getvalue()
@@ -80,14 +80,19 @@ def test_a_run_leaves_weights_pictures_and_a_log(whole, settings):
     assert config["attributes"] == {name: list(columns) for name, columns in settings.attributes.items()}
 
 
-def test_saved_weights_give_the_same_pictures(settings, faces, whole):
-    codec, _ = load_codec(whole / "weights")
+def test_saved_weights_give_the_same_pictures(settings, faces, whole, tmp_path):
     average = load_state(whole)["average"]
+    codec, config = load_codec(whole / "weights")
     assert torch.equal(average["encoder.body.0.0.weight"], codec.encoder.body[0][0].weight)
-    again, _ = load_codec(whole / "weights")
+    torch.manual_seed(1)
+    fresh = [type(module)(settings.network, settings.layout) for module in (codec.encoder, codec.decoder)]
+    saved = TorchCodec(fresh[0], fresh[1], settings.network.size)
+    save_codec(tmp_path / "again", saved, settings, config["training_data"], 1)
+    loaded, _ = load_codec(tmp_path / "again")
     x = to_network(faces.images[:3].transpose(0, 3, 1, 2).astype(np.float32))
-    one, two = (c.decode(c.encode(x)) for c in (codec, again))
-    assert (one == two).all()
+    one, two = (c.decode(c.encode(x)) for c in (saved, loaded))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    assert abs(one - codec.decode(codec.encode(x))).max() > 1e-3
 
 
 def test_a_batch_equals_its_singles(faces, whole):
@@ -104,9 +109,9 @@ def test_a_batch_equals_its_singles(faces, whole):
 def test_changed_settings_do_not_continue_a_run(settings, faces, whole):
     changed = settings.model_copy(update={"method": settings.method.model_copy(update={"lambda_ver": 7.0})})
     with pytest.raises(TraitswapError, match=r"settings.method.lambda_ver: there 0.1, now 7.0"):
-        loop.open_run(changed, faces, whole)
+        open_run(changed, faces, whole)
     longer = settings.model_copy(update={"train": settings.train.model_copy(update={"images": 160})})
-    loop.open_run(longer, faces, whole)
+    open_run(longer, faces, whole)
 
 
 def test_a_damaged_state_falls_back_to_the_one_before(settings, faces, tmp_path):
@@ -136,21 +141,58 @@ def train_on(settings, data, healthy, out):
     loop.train(settings, method, data, out, health, console)
 
 
-def test_kill_at_any_moment_loses_no_state(tmp_path):
+def test_a_killed_run_goes_on_from_its_last_state(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "traitswap", "train", "--preset", "tiny", "--data", "drawn", "--out", str(out)]
-    for change in [*SMALL, "train.images=4000", "train.save_images=4", "train.sample_images=4000"]:
-        command += ["--set", change]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
+    changes = [*SMALL, "train.save_images=4", "train.sample_images=4000", "train.report_images=4000"]
+    command = [sys.executable, "-m", "traitswap", "train", "-p", "tiny", "-d", "drawn", "-o", str(out)]
+    command += [part for change in changes for part in ("-s", change)]
+    child = subprocess.Popen([*command, "-s", "train.images=400000"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 90
-    while len(list((out / "state").glob("state-*.pt"))) < 2 and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while not (out / "state/state-000000012.pt").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     _, errors = child.communicate()
     assert child.returncode == -signal.SIGKILL, errors.decode()
-    state = load_state(out)
-    assert state["images_seen"] >= 4
-    assert len(list((out / "state").glob("state-*.pt"))) <= 3
+    seen = load_state(out)["images_seen"]
+    assert seen >= 12
+    leftover = out / "state" / ".state-000000004.pt.partial-killed"
+    leftover.mkdir(exist_ok=True)
+    again = subprocess.run([*command, "-s", f"train.images={seen + 8}"], capture_output=True, text=True, check=True)
+    assert f"going on from {seen} images" in again.stdout
+    assert load_state(out)["images_seen"] == seen + 8
+    assert len(list((out / "state").iterdir())) == 2, "two states and nothing else"
+
+
+def test_another_guide_does_not_continue_a_run(settings, faces, whole):
+    method, _ = prepare_run(settings, faces, whole, Classifiers(), None, Console(file=io.StringIO()))
+    if method.guide is None:
+        pytest.skip("the paper has no guide")
+    with torch.no_grad():
+        method.guide.head.bias += 1
+    with pytest.raises(TraitswapError, match="begun with another guide"):
+        loop.resume(loop.start(settings, method), whole, Console(file=io.StringIO()))
+
+
+def test_other_attributes_do_not_continue_a_run(settings, faces, whole):
+    before = (whole / "run.json").read_bytes()
+    table = settings.attributes
+    for other in ({"smiling": table["smiling"]}, dict(reversed(table.items())), {**table, "bangs": ("Bangs",)}):
+        with pytest.raises(TraitswapError, match="was begun otherwise"):
+            open_run(settings.model_copy(update={"attributes": other}), faces, whole)
+    assert (whole / "run.json").read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_a_full_disk_costs_no_state(settings, faces, whole, monkeypatch):
+    before = load_state(whole)
+    real = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, *a, **k: real(Path("/dev/full") if "partial" in str(self) else self, *a, **k)
+    )
+    with pytest.raises(TraitswapError, match="No space left"):
+        save_state(whole, 20, {"big": torch.zeros(100_000)})
+    assert load_state(whole)["images_seen"] == before["images_seen"]
+    assert len(list((whole / "state").iterdir())) == 2
 
 
 def test_statistics_of_the_use_path_make_use_equal_training_mode(settings, faces, whole):
@@ -167,7 +209,6 @@ def test_statistics_of_the_use_path_make_use_equal_training_mode(settings, faces
         batch = generator.train().transfer(x, swapped)
     # The running variance is the unbiased one: off by n / (n − 1), n the values a channel has in the batch.
     torch.testing.assert_close(use, batch, atol=2e-3, rtol=0)
-    assert isinstance(TorchCodec(generator.encoder, generator.decoder, 32).encoder.training, bool)
 
 
 def test_images_are_a_pure_function_of_seed_and_position():

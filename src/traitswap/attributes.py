@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from traitswap.errors import TraitswapError, nearest
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,18 @@ class Layout:
         for name in names:
             self.index(name)
 
-    def check_budget(self, trunk: int) -> None:
+    def check_budget(self, trunk: int, pooled: bool = False) -> None:
         """Raises `TraitswapError` unless the embedding fits the network's trunk of `trunk` channels.
 
-        The embedding is a linear map of the trunk: more channels than the trunk has could not be independent.
+        What comes from the trunk is a linear map of it: more channels than it has could not be independent. `pooled`
+        units come from elsewhere, so that only the rest has to fit.
         """
-        if self.channels > trunk:
+        units = 0 if pooled else self.swapped_channels
+        if units + self.rest_channels > trunk:
             room = max((trunk - self.rest_channels) // self.unit_channels, 0)
             raise TraitswapError(
                 f"{len(self.attributes)} attributes × {self.unit_channels} channels + {self.rest_channels} for the "
-                f"rest = {self.channels}, but the network's trunk has {trunk}: take at most {room} attributes, or set "
-                "network.unit_channels or network.rest_channels lower, or the last of network.widths higher"
+                f"rest = {self.channels}, but the network's trunk has {trunk}: "
+                + ("" if pooled else f"take at most {room} attributes, or set network.unit_channels lower, or ")
+                + "set network.rest_channels lower, or the last of network.widths higher"
             )

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,9 +152,9 @@ def grid(
 @app.command()
 def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
     """Say what a weights folder holds: attributes, sizes, how it was trained."""
-    from traitswap.checkpoint import load_config, load_tensors
+    from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors
 
-    config = load_config(weights, "traitswap")
+    config = load_config(weights, KIND, KEYS)
     tensors = load_tensors(weights)
     parts = {part: sum(a.size for n, a in tensors.items() if n.startswith(part)) for part in ("encoder", "decoder")}
     network = config["settings"]["network"]
@@ -179,7 +180,7 @@ def train(
     preset: Preset = "lite",
     attribute: Attributes = [],  # noqa: B006
     changes: Set = [],  # noqa: B006
-    max_time: Annotated[str | None, typer.Option(help="Stop after this long, such as 90s, 30m or 2h.")] = None,
+    max_time: Annotated[str | None, typer.Option(help="Stop training after this long: 90s, 30m, 2h.")] = None,
     max_images: Annotated[int | None, typer.Option(min=1, help="Stop after this many images in all.")] = None,
     guide: Annotated[Path | None, typer.Option(help="Classifier to guide the generator; else one is trained.")] = None,
     health: Annotated[Path | None, typer.Option(help="Classifier for the health line; else one is trained.")] = None,
@@ -194,18 +195,18 @@ def train(
     A first try that needs no data:  traitswap train --preset tiny --data drawn --out runs/first
     """
     settings = _settings(preset, changes, attribute)
-    seconds = _seconds(max_time) if max_time else float("inf")
+    deadline = time.monotonic() + (_seconds(max_time) if max_time else float("inf"))
     _needs_torch()
-    from traitswap.training import loop, setup
+    from traitswap.training import loop, setup, state
 
     console = _console()
     faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
     if dry_run:
         _print_estimate(settings, setup.estimate(settings, faces))
         return
-    loop.open_run(settings, faces, out)
+    state.open_run(settings, faces, out)
     method, watch = setup.prepare_run(settings, faces, out, setup.Classifiers(guide, health), identity_network, console)
-    seen = loop.train(settings, method, faces, out, watch, console, loop.Limits(seconds, max_images))
+    seen = loop.train(settings, method, faces, out, watch, console, loop.Limits(deadline, max_images))
     typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
 
 
@@ -261,7 +262,7 @@ def evaluate(
     )
     evaluation.print_report(report, console)
     if json_file:
-        from traitswap.checkpoint import written_whole
+        from traitswap.files import written_whole
 
         with written_whole(json_file) as fresh:
             fresh.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
@@ -403,6 +404,6 @@ def main() -> None:
     except TraitswapError as error:
         typer.echo(f"traitswap: {error}", err=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("traitswap: stopped; what was saved is kept", err=True)
-        raise SystemExit(130) from None
+    except OSError as error:
+        typer.echo(f"traitswap: {error.filename or 'the disk'}: {error.strerror or error}", err=True)
+        raise SystemExit(2) from None

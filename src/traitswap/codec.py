@@ -37,6 +37,7 @@ class Codes:
 
     def blend(self, take: Mapping[str, "Codes"], strength: Mapping[str, float] | None = None) -> "Codes":
         """These with each named unit moved towards that of its reference; strength 1 (default) takes it whole."""
+        self.layout.check_names(strength or {})
         references = {name: codes.embedding for name, codes in take.items()}
         return replace(self, embedding=swap.blend(self.embedding, references, self.layout, strength or {}))
 

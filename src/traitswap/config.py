@@ -14,6 +14,7 @@ from traitswap.errors import TraitswapError, nearest
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Frozen(BaseModel):
@@ -25,7 +26,7 @@ class NetworkSettings(_Frozen):
 
     size: Positive
     """Height and width of a face, pixels."""
-    widths: tuple[Positive, ...]
+    widths: Annotated[tuple[Positive, ...], Field(min_length=1)]
     """Channels after the first convolution and after each stride-2 one."""
     patch: Literal[1, 2] = 1
     """2: the picture enters and leaves as 2×2 patches folded into channels, a quarter of the work."""
@@ -42,7 +43,7 @@ class NetworkSettings(_Frozen):
     """Width of that branch, and the size to which it averages the face down."""
     residual: bool = False
     """The decoder adds a change to the photo instead of drawing the whole picture."""
-    discriminator_widths: tuple[Positive, ...]
+    discriminator_widths: Annotated[tuple[Positive, ...], Field(min_length=1)]
     spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
     """Slope of its leaky ReLU below 0."""
@@ -62,7 +63,6 @@ class NetworkSettings(_Frozen):
 class MethodSettings(_Frozen):
     """The objective, eq. 7, and the options that go beyond the paper (all off there)."""
 
-    name: Literal["swap"] = "swap"
     lambda_adv: Weight = 1.0
     lambda_cls: Weight = 0.1
     lambda_ver: Weight = 0.1
@@ -75,7 +75,7 @@ class MethodSettings(_Frozen):
     verify_averaged: bool = True
     """Unit differences are averaged over their positions before the verification layer (the paper leaves it open)."""
     keep_labels: bool = False
-    """Classify all label columns of the data, not only the attributes': those not swapped are to stay."""
+    """Classify all label columns of the data: those that nothing swapped moves are to stay."""
     swapped_weight: Weight = 1.0
     """Weight, in the generator's classification loss, of the columns that are to change."""
     lambda_self: Weight = 0.0
@@ -85,6 +85,15 @@ class MethodSettings(_Frozen):
     soft_targets: bool = False
     """The guide's opinion of photo and reference is the target, in place of their labels: free of label noise, and a
     degree instead of yes or no."""
+    related_correlation: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """With `keep_labels`: columns that correlate with an attribute more than this, in the data's labels, are free when
+    it is swapped. A smile lifts the cheeks; to demand that they stay would forbid it."""
+
+    @model_validator(mode="after")
+    def _soft_needs_guide(self) -> "MethodSettings":
+        if self.soft_targets and not self.guide:
+            raise ValueError("method.soft_targets needs method.guide, whose opinion is the target")
+        return self
 
 
 class ClassifierSettings(_Frozen):
@@ -111,13 +120,13 @@ class TrainSettings(_Frozen):
     images: Positive = 3_200_000
     """Images to see in all: iterations × batch."""
     lr: Annotated[float, Field(gt=0)] = 1e-4
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Beta, Beta] = (0.5, 0.999)
     flip: bool = True
     ema_images: Positive = 10_000
     """Half-life of the averaged weights, in images."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """auto: bf16 where the processor computes in it, else 32-bit."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     report_images: Positive = 1_600
     save_images: Positive = 16_000
     sample_images: Positive = 16_000
@@ -174,7 +183,7 @@ def load_settings(
     if attributes is not None:
         table["attributes"] = dict(attributes)
     settings = parse_settings(table, preset)
-    settings.layout.check_budget(settings.network.widths[-1])
+    settings.layout.check_budget(settings.network.widths[-1], settings.network.pool_units)
     return settings
 
 
@@ -182,6 +191,13 @@ def parse_settings(table: Mapping[str, Any], origin: str) -> Settings:
     """Validated `Settings` from a plain table; `origin` names it in the error."""
     try:
         return Settings.model_validate(table)
+    except ValidationError as error:
+        raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def parse_classifier_settings(table: Mapping[str, Any], origin: str) -> ClassifierSettings:
+    try:
+        return ClassifierSettings.model_validate(table)
     except ValidationError as error:
         raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
 
@@ -211,7 +227,9 @@ def _read_table(preset: str) -> dict[str, Any]:
         if path.suffix == ".toml":
             return tomllib.loads(path.read_text("utf-8"))
         if path.suffix == ".json":
-            table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            table = json.loads(path.read_text("utf-8"))
+            if not isinstance(table, dict):
+                raise TraitswapError(f"{preset} holds no settings; expected sections such as network and train")
             return table
     except OSError as error:
         raise TraitswapError(f"cannot read the preset {preset}: {error.strerror}") from None
@@ -233,6 +251,8 @@ def _override(table: dict[str, Any], text: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise TraitswapError(f"the preset's '{section}' is {table!r}; expected a section of settings")
     try:
         table[last] = json.loads(value)
     except ValueError:

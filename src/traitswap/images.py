@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from traitswap.errors import TraitswapError
+from traitswap.files import written_whole
 
 UInt8Array = NDArray[np.uint8]
 PhotoLike = str | Path | bytes | Image.Image | UInt8Array
@@ -27,10 +28,10 @@ def read_photo(photo: PhotoLike) -> UInt8Array:
     """
     if isinstance(photo, np.ndarray):
         return _checked_array(photo)
-    if isinstance(photo, Image.Image):
-        return _rgb(photo)
-    name = "the image data" if isinstance(photo, bytes) else str(photo)
+    name = str(photo) if isinstance(photo, str | Path) else "the image data"
     try:
+        if isinstance(photo, Image.Image):
+            return _rgb(photo)
         with warnings.catch_warnings():
             # Pillow warns about damaged metadata that does not concern the pixels, and about size, checked below.
             warnings.simplefilter("ignore")
@@ -68,7 +69,7 @@ def _rgb(image: Image.Image) -> UInt8Array:
 
 
 def _checked_array(array: NDArray[Any]) -> UInt8Array:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.size == 0 or array.shape[2:] not in ((), (3,)):
         raise TraitswapError(
             f"got an array of {array.dtype} with shape {array.shape}; "
             "expected uint8, height × width × 3 (RGB) or height × width"
@@ -104,17 +105,11 @@ def to_pixels(values: NDArray[Any]) -> UInt8Array:
 
 
 def save_photo(array: UInt8Array, path: Path) -> None:
-    """Writes an H × W × 3 array as an image, by a temporary file: a failed write leaves what was there."""
-    try:
-        extension = path.suffix.lower()
-        if Image.registered_extensions().get(extension) not in Image.SAVE:
-            raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
-        temporary = path.with_name(f".{path.stem}.partial{extension}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes an H × W × 3 array as an image: whole, or not at all and what was there stays."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
+    with written_whole(path) as fresh:
         try:
-            Image.fromarray(array).save(temporary, quality=95)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise TraitswapError(f"cannot write {path}: {error.strerror or error}") from None
+            Image.fromarray(array).save(fresh, quality=95)
+        except ValueError as error:  # too large for the format, for one
+            raise OSError(f"{array.shape[1]}×{array.shape[0]} pixels in this format: {error}") from None

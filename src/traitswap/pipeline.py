@@ -15,6 +15,10 @@ from traitswap.images import PhotoLike, UInt8Array, read_photo, square, to_netwo
 __all__ = ["PhotoLike", "Result", "TransferPipeline"]
 
 
+BATCH = 32
+"""Faces that are in a network at a time: bounds the memory, however many are given."""
+
+
 @dataclass(frozen=True)
 class Result:
     image: Image.Image
@@ -95,13 +99,16 @@ class TransferPipeline:
             raise TraitswapError("no photos to encode; give at least one")
         faces = np.stack([square(read_photo(photo), self.size) for photo in photos])
         x = to_network(faces.transpose(0, 3, 1, 2).astype(np.float32))
-        return self._codec.encode(np.ascontiguousarray(x))
+        parts = [self._codec.encode(np.ascontiguousarray(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+        embedding = np.concatenate([part.embedding for part in parts])
+        return Codes(embedding, np.concatenate([part.photo for part in parts]), self._codec.layout)
 
     def encode_references(self, take: Mapping[str, PhotoLike]) -> dict[str, Codes]:
         """The codes of each attribute's reference; a photo that serves several is encoded once."""
-        by_identity = {id(reference): reference for reference in take.values()}
-        codes = {key: self.encode([reference]) for key, reference in by_identity.items()}
-        return {name: codes[id(reference)] for name, reference in take.items()}
+        # Arrays and images cannot be keys, paths that are equal need not be one object.
+        keys = {name: str(r) if isinstance(r, str | Path) else id(r) for name, r in take.items()}
+        codes = {key: self.encode([take[name]]) for name, key in keys.items()}
+        return {name: codes[key] for name, key in keys.items()}
 
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
@@ -109,4 +116,5 @@ class TransferPipeline:
 
     def decode_arrays(self, codes: Codes) -> UInt8Array:
         """The faces of `codes`, N × size × size × 3 uint8, RGB."""
-        return np.ascontiguousarray(to_pixels(self._codec.decode(codes)).transpose(0, 2, 3, 1))
+        parts = [to_pixels(self._codec.decode(codes[i : i + BATCH])) for i in range(0, len(codes), BATCH)]
+        return np.ascontiguousarray(np.concatenate(parts).transpose(0, 2, 3, 1))

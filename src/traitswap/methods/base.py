@@ -36,6 +36,11 @@ class Method(Protocol):
         """The label columns whose values `prepare` is given, in this order."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever the losses depend on besides settings and data; "" where there is nothing."""
+        ...
+
     def networks(self) -> dict[str, nn.Module]:
         """New networks by name; `generator` is the one that is averaged and kept."""
         ...
@@ -45,5 +50,5 @@ class Method(Protocol):
         ...
 
     def losses(self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: Any) -> dict[str, Tensor]:
-        """The unweighted losses of `phase` that are `due`, by name."""
+        """The unweighted losses of `phase` by name: at least those that are `due`."""
         ...

@@ -1,5 +1,6 @@
 """The paper's method: latent units exchanged between two images, and the options that go beyond it."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -74,6 +75,14 @@ class LatentSwap:
             ),
         )
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the guide's weights."""
+        if self.guide is None:
+            return ""
+        arrays = (p.detach().cpu().numpy().tobytes() for p in self.guide.state_dict().values())
+        return hashlib.sha256(b"".join(arrays)).hexdigest()
+
     def networks(self) -> dict[str, nn.Module]:
         network = self.settings.network
         generator = Generator(network, self.layout, self.settings.method.verify_averaged)
@@ -86,6 +95,8 @@ class LatentSwap:
 
     def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> SwapStep:
         owner, related = self.owner.to(x.device), self.related.to(x.device)
+        if self.guide is not None:
+            self.guide.to(x.device)
         swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
         moved = columns_moved(swapped, owner)
         free = (swapped.float() @ related.float() > 0) & ~moved
@@ -180,11 +191,8 @@ def columns_moved(swapped: Tensor, owner: Tensor) -> Tensor:
     return moved
 
 
-def related_columns(layout: Layout, columns: tuple[str, ...], labels: Tensor, threshold: float = 0.4) -> Tensor:
-    """Columns that go with an attribute in real faces, by correlation over `labels` (M × columns): k × columns, bool.
-
-    A smile lifts the cheeks and opens the mouth; to demand that they stay would forbid the smile.
-    """
+def related_columns(layout: Layout, columns: tuple[str, ...], labels: Tensor, threshold: float) -> Tensor:
+    """Columns that go with an attribute, by correlation over `labels` (M × columns): k × columns, bool."""
     z = labels.float() - labels.float().mean(0)
     z = z / z.norm(dim=0).clamp(min=1e-6)
     correlation = (z.T @ z).abs()

@@ -38,9 +38,11 @@ def evaluate(
     identity = OnnxFeatures(identity_network) if identity_network else None
     data, problems = open_faces(where, codec.size, settings.data, on_problem)
     for problem in problems:
-        console.print(f"[yellow]note[/] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
     if tuple(judged["columns"]) != data.columns:
         raise TraitswapError(f"the judge in {judge_folder} knows other label columns than {data.source_name} has")
+    if codec.size % model.size:
+        raise TraitswapError(f"the judge looks at {model.size} pixels; {codec.size}, the model's, is not a multiple")
     pairs = held_out_pairs(data.split(split), count, seed)
     with progress.bar("evaluate", console) as bar:
         task = bar.add_task("images", total=2 * len(pairs[0]))
@@ -85,14 +87,18 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     for name, a in report["attributes"].items():
         reference = None if a["leaked"] is None else a["leaked"] + a["unrelated"]
-        cells = [f"{a[key]:.3f}" for key in ("success", "success_untouched", "success_real", "kept")]
-        cells += ["–" if v is None else f"{v:.3f}" for v in (a["identity"], reference, a["unrelated"])]
-        table.add_row(name, f"{a['pairs']:,}", *cells, f"{a['border_change']:.4f}")
+        values = [a[key] for key in ("success", "success_untouched", "success_real", "kept", "identity")]
+        values += [reference, a["unrelated"], a["border_change"]]
+        table.add_row(name, f"{a['pairs']:,}", *(number(value) for value in values))
     r = report["reconstruction"]
-    identity = f"{r['identity']:.3f}" if "identity" in r else "–"
-    table.add_row("(rebuilt)", f"{2 * p['pairs']:,}", "", "", "", f"{r['kept']:.3f}", identity, "", "", "")
+    rebuilt = (number(r.get("kept")), number(r.get("identity")))
+    table.add_row("(rebuilt)", f"{2 * p['pairs']:,}", "", "", "", *rebuilt, "", "", "")
     console.print(table)
     accuracy = ", ".join(f"{column} {value:.1%}" for column, value in p["judge_accuracy"].items())
     console.print(
         f"rebuilt at {r['psnr']:.1f} dB; the judge is right on real held-out faces: {accuracy}", highlight=False
     )
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

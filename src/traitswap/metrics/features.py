@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +27,17 @@ class OnnxFeatures:
             raise TraitswapError(f"{path} is not an ONNX network that can be run ({error})") from None
         self.name = path.stem
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._input = self._session.get_inputs()[0].name
+        source = self._session.get_inputs()[0]
+        self._input = source.name
+        # A name or −1 where any size will do.
+        self._side = source.shape[-1] if isinstance(source.shape[-1], int) and source.shape[-1] > 0 else None
 
     def __call__(self, faces: FloatArray) -> NDArray[np.float32]:
-        """Faces (N × 3 × H × W, −1 … 1) → features N × D."""
+        """Faces (N × 3 × S × S, −1 … 1), resized to the network's own size if it has one → features N × D."""
+        if self._side and faces.shape[-1] != self._side:
+            how = cv2.INTER_AREA if faces.shape[-1] > self._side else cv2.INTER_CUBIC
+            size = (self._side, self._side)
+            resized = [cv2.resize(face.transpose(1, 2, 0), size, interpolation=how) for face in faces]
+            faces = np.stack(resized).transpose(0, 3, 1, 2)
         features: NDArray[np.float32] = self._session.run(None, {self._input: (faces + 1) / 2})[0]
         return features

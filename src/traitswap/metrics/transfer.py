@@ -25,16 +25,17 @@ class Judge:
 
 @dataclass
 class AttributeResult:
-    """One attribute, swapped alone, over the pairs whose labels of it differ. All but `pairs` are means."""
+    """One attribute, swapped alone, over the pairs whose labels of it differ. All but `pairs` are means, None where
+    there is nothing to take one of."""
 
     pairs: int
-    success: float
+    success: float | None
     """Share of results on which all the attribute's columns are judged as the reference's labels say."""
-    success_untouched: float
+    success_untouched: float | None
     """The same for the photo as it was: the floor."""
-    success_real: float
+    success_real: float | None
     """The same for the reference itself: the ceiling."""
-    kept: float
+    kept: float | None
     """Share of the other label columns judged as on the photo."""
     identity: float | None
     """Cosine of result and photo."""
@@ -42,7 +43,7 @@ class AttributeResult:
     """Cosine of result and reference, above that of photo and reference."""
     unrelated: float | None
     """Cosine of photo and reference."""
-    border_change: float
+    border_change: float | None
     """Mean absolute change within an eighth of the picture's edge, 0 … 1."""
 
 
@@ -112,9 +113,10 @@ def _measure_chunk(
             success=(found[:, own] == wanted).all(1),
             success_untouched=(seen[pick][:, own] == wanted).all(1),
             success_real=(seen_reference[pick][:, own] == wanted).all(1),
-            kept=(found[:, others] == seen[pick][:, others]).mean(1),
             border_change=border_change(x[pick], result),
         )
+        if others:
+            table.add(attribute.name, kept=(found[:, others] == seen[pick][:, others]).mean(1))
         if identity:
             who_result = unit_length(identity(result))
             before = (who * who_reference).sum(1)[pick]

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from traitswap.attributes import Layout
-from traitswap.checkpoint import load_config, load_tensors, save_weights
+from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors, save_weights
 from traitswap.codec import Codec, Codes, FloatArray
-from traitswap.config import ClassifierSettings, Settings, parse_settings
+from traitswap.config import ClassifierSettings, Settings, parse_classifier_settings, parse_settings
 from traitswap.errors import TraitswapError
 from traitswap.networks.autoencoder import Decoder, Encoder
 from traitswap.networks.classifier import AttributeClassifier
 
-KIND = "traitswap"
 CLASSIFIER_KIND = "attribute-classifier"
 
 
@@ -73,8 +72,8 @@ def save_codec(
 
 def load_codec(folder: Path) -> tuple[TorchCodec, dict[str, Any]]:
     """The codec of a weights folder, and its config.json."""
-    config = load_config(folder, KIND)
-    settings = parse_settings(config.get("settings", {}), str(folder))
+    config = load_config(folder, KIND, KEYS)
+    settings = parse_settings(config["settings"], str(folder))
     tensors = load_tensors(folder)
     encoder, decoder = Encoder(settings.network, settings.layout), Decoder(settings.network, settings.layout)
     load_arrays(encoder, tensors, folder, "encoder.")
@@ -110,8 +109,8 @@ def save_classifier(
 
 def load_classifier(folder: Path) -> tuple[AttributeClassifier, dict[str, Any]]:
     """A frozen classifier and its config.json (`columns`, `held_out_accuracy` by column, …)."""
-    config = load_config(folder, CLASSIFIER_KIND)
-    settings = ClassifierSettings.model_validate(config["settings"])
+    config = load_config(folder, CLASSIFIER_KIND, ("columns", "settings", "held_out_accuracy"))
+    settings = parse_classifier_settings(config["settings"], str(folder))
     model = AttributeClassifier(len(config["columns"]), settings.size, settings.width)
     load_arrays(model, load_tensors(folder), folder)
     model.eval().requires_grad_(False)

@@ -1,10 +1,11 @@
 """Trains attribute classifiers: those that guide a generator, watch it, or judge it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from traitswap.config import ClassifierSettings
 from traitswap.data.cache import FaceData
@@ -16,12 +17,12 @@ def train_classifier(
     data: FaceData,
     settings: ClassifierSettings,
     seed: int,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> AttributeClassifier:
     """A classifier of all label columns of `data`, trained on its train split and frozen.
 
-    Faces are flipped, moved, scaled and brightened at random. `progress` is told images seen, images in all and
-    the loss. Same data, settings and seed: same weights (on one processor).
+    Faces are flipped, moved, scaled and brightened at random. `progress` is told images seen and in all. Same data,
+    settings and seed: same weights (on one processor).
     """
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -32,7 +33,6 @@ def train_classifier(
     steps = max(settings.images // settings.batch, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
-    running = 0.0
     for step in range(steps):
         pick = np.sort(train[torch.randint(len(train), (settings.batch,), generator=random).numpy()])
         x = faces_tensor(data, pick)
@@ -45,16 +45,15 @@ def train_classifier(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
         if progress:
-            progress((step + 1) * settings.batch, steps * settings.batch, running)
+            progress((step + 1) * settings.batch, steps * settings.batch)
     model.eval().requires_grad_(False)
     return model
 
 
-def faces_tensor(data: FaceData, indices: Sequence[int] | np.ndarray) -> torch.Tensor:
+def faces_tensor(data: FaceData, indices: NDArray[np.int64], device: torch.device | str = "cpu") -> torch.Tensor:
     """The faces at `indices` as N × 3 × S × S float32 in −1 … 1, channels last."""
-    pixels = torch.from_numpy(np.ascontiguousarray(data.images[indices]))
+    pixels = torch.from_numpy(data.images[indices]).to(device)
     x: torch.Tensor = to_network(pixels.permute(0, 3, 1, 2).float())
     return x.contiguous(memory_format=torch.channels_last)
 

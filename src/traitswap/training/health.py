@@ -10,7 +10,7 @@ from traitswap.codec import Codec
 from traitswap.data.cache import FaceData
 from traitswap.figures import sheet
 from traitswap.images import UInt8Array, save_photo, to_pixels
-from traitswap.metrics.transfer import Features, Judge, TransferResult, faces_of, measure_transfer
+from traitswap.metrics.transfer import AttributeResult, Features, Judge, TransferResult, faces_of, measure_transfer
 
 SAMPLE_ROWS = 8
 
@@ -48,24 +48,22 @@ def transfer_rows(
 
 
 def health_line(result: TransferResult) -> str:
-    """One line: for each attribute, success (floor – ceiling), other labels kept, identity, border."""
-    parts = []
-    for name, a in result.attributes.items():
-        if not a.pairs:
-            parts.append(f"{name}: no pair differs")
-            continue
-        text = (
-            f"[cyan]{name}[/] changed {a.success:.0%} "
-            f"(untouched {a.success_untouched:.0%}, real {a.success_real:.0%}), "
-            f"others kept {a.kept:.1%}, border moved {a.border_change:.3f}"
-        )
-        if a.identity is not None:
-            text += f", identity {a.identity:.2f}, leaked {a.leaked:+.3f}"
-        parts.append(text)
+    """One line: for each attribute, success (floor, ceiling), other labels kept, identity, border."""
     rebuilt = f"rebuilt {result.reconstruction['psnr']:.1f} dB"
     if "identity" in result.reconstruction:
         rebuilt += f", identity {result.reconstruction['identity']:.2f}"
-    return " | ".join([*parts, rebuilt])
+    return " | ".join([*(attribute_line(name, a) for name, a in result.attributes.items()), rebuilt])
+
+
+def attribute_line(name: str, a: AttributeResult) -> str:
+    if not a.pairs:
+        return f"[cyan]{name}[/]: no pair differs"
+    text = f"[cyan]{name}[/] changed {a.success:.0%} (untouched {a.success_untouched:.0%}, real {a.success_real:.0%})"
+    if a.kept is not None:
+        text += f", others kept {a.kept:.1%}"
+    if a.identity is not None:
+        text += f", identity {a.identity:.2f}, leaked {a.leaked:+.3f}"
+    return f"{text}, border moved {a.border_change:.3f}"
 
 
 def flat(result: TransferResult) -> dict[str, float]:

@@ -1,10 +1,9 @@
 """The one training loop: any method's phases, over pairs that depend on (seed, images seen) alone."""
 
 import copy
-import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,28 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
-from traitswap.checkpoint import written_whole
 from traitswap.config import Settings
 from traitswap.data.cache import FaceData
 from traitswap.data.pairs import images_at
 from traitswap.errors import TraitswapError
-from traitswap.images import to_network
 from traitswap.methods.base import Method
 from traitswap.networks.autoencoder import Generator
 from traitswap.networks.weights import TorchCodec, save_codec
 from traitswap.training.averaging import average_into, recompute_statistics
+from traitswap.training.classifier import faces_tensor
 from traitswap.training.health import Health
 from traitswap.training.reporting import Reporter
 from traitswap.training.state import load_state, save_state
-
-RUN_NAME = "run.json"
 
 
 @dataclass(frozen=True)
 class Limits:
     """When this call stops, if before the end of the schedule."""
 
-    seconds: float = math.inf
+    deadline: float = math.inf
+    """Of `time.monotonic()`."""
     images: int | None = None
 
 
@@ -49,6 +46,8 @@ class Run:
     networks: dict[str, Any]
     optimizers: dict[str, Any]
     average: Generator
+    method: str
+    """The method's fingerprint."""
     images_seen: int = 0
     sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     """Losses since the last report; not part of the state."""
@@ -74,13 +73,12 @@ def train(
     train_split = data.split("train")
     labels = torch.from_numpy(data.columns_of(method.columns)).float()
     end = min(t.images, limits.images or t.images)
-    deadline = time.monotonic() + limits.seconds
     began, counted = time.monotonic(), run.images_seen
-    saved = run.images_seen
+    saved = reviewed = run.images_seen
     with Reporter(out, run.images_seen, end, console) as reporter:
-        if run.images_seen == 0 < end:
+        if run.images_seen == 0:
             review(run, settings, data, train_split, health, out, reporter)
-        while run.images_seen < end and time.monotonic() < deadline:
+        while run.images_seen < end and time.monotonic() < limits.deadline:
             pick = train_split[images_at(len(train_split), t.seed, run.images_seen, t.batch)]
             step(run, settings, method, *batch_of(run.fabric, settings, data, labels, pick, run.images_seen))
             reporter.advance(run.images_seen)
@@ -90,12 +88,13 @@ def train(
                 began, counted = now, run.images_seen
             if due(run.images_seen, t.save_images, t.batch):
                 saved = save(run, out)
-            if due(run.images_seen, t.sample_images, t.batch) and run.images_seen < end:
+            if due(run.images_seen, t.sample_images, t.batch):
                 review(run, settings, data, train_split, health, out, reporter)
                 began, counted = time.monotonic(), run.images_seen
+                reviewed = run.images_seen
         if run.images_seen > saved:
             save(run, out)
-        if run.images_seen:
+        if run.images_seen > reviewed:
             review(run, settings, data, train_split, health, out, reporter)
     return run.images_seen
 
@@ -114,7 +113,7 @@ def start(settings: Settings, method: Method) -> Run:
         optimizer = torch.optim.Adam(module.parameters(), lr=t.lr, betas=t.betas)
         networks[name], optimizers[name] = fabric.setup(module, optimizer)
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Run(fabric, networks, optimizers, average)
+    return Run(fabric, networks, optimizers, average, method.fingerprint)
 
 
 def precision_of(settings: Settings) -> Any:
@@ -136,8 +135,7 @@ def batch_of(
 ) -> tuple[Tensor, Tensor]:
     """Faces (N × 3 × S × S, flipped at random) and labels (N × columns). Seeds the step."""
     torch.manual_seed(step_seed(settings.train.seed, images_seen))
-    pixels = torch.from_numpy(data.images[pick]).to(fabric.device)
-    x = to_network(pixels.permute(0, 3, 1, 2).float())
+    x = faces_tensor(data, pick, fabric.device)
     if settings.train.flip:
         flip = torch.rand(len(pick), device=x.device) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
@@ -152,6 +150,8 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
         for name, network in run.networks.items():
             network.requires_grad_(name == phase.module)
         weights = {term.name: term.weight * term.interval for term in phase.terms if term.due(number)}
+        if not weights:
+            continue
         parts = method.losses(phase.name, weights, run.networks, shared)
         run.optimizers[phase.module].zero_grad(set_to_none=True)
         run.fabric.backward(
@@ -188,16 +188,22 @@ def means(run: Run, out: Path) -> dict[str, float]:
     return values
 
 
-def save(run: Run, out: Path) -> int:
-    """Writes the state, unless something in it is not finite."""
+def check_finite(run: Run, out: Path) -> None:
+    """Raises `TraitswapError` unless all weights are finite: nothing broken may take the place of what is good."""
     for network in run.networks.values():
         if not all(torch.isfinite(p).all() for p in network.parameters()):
             raise TraitswapError(
                 f"a weight is not finite after {run.images_seen:,} images: stopped. The states in {out / 'state'} "
                 "are from before; try a lower train.lr"
             )
+
+
+def save(run: Run, out: Path) -> int:
+    """Writes the state, unless something in it is not finite."""
+    check_finite(run, out)
     state = {
         "images_seen": run.images_seen,
+        "method": run.method,
         "networks": {name: network.state_dict() for name, network in run.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         # Its batch statistics are recomputed whenever they are needed.
@@ -207,31 +213,14 @@ def save(run: Run, out: Path) -> int:
     return run.images_seen
 
 
-def open_run(settings: Settings, data: FaceData, out: Path) -> None:
-    """Begins the folder of a run, or checks that it was begun with these settings and this data."""
-    path = out / RUN_NAME
-    wanted = {
-        "settings": settings.model_dump(mode="json"),
-        "data": {"name": data.source_name, "fingerprint": data.fingerprint},
-    }
-    if (out / "state").exists() and path.exists():
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            raise TraitswapError(f"{path} is damaged: give another --out, or remove {out}") from None
-        changed = differences(wanted, found)
-        if changed:
-            raise TraitswapError(f"{out} was begun otherwise ({'; '.join(changed)}): give the same, or another --out")
-    with written_whole(path) as fresh:
-        fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
-
-
 @torch.no_grad()
 def resume(run: Run, out: Path, console: Console) -> None:
     """Loads the newest state of `out`, if there is one."""
     state = load_state(out)
     if state is None:
         return
+    if state["method"] != run.method:
+        raise TraitswapError(f"{out} was begun with another guide: give the same --guide, or another --out")
     for name, network in run.networks.items():
         network.load_state_dict(state["networks"][name])
         run.optimizers[name].load_state_dict(state["optimizers"][name])
@@ -239,22 +228,6 @@ def resume(run: Run, out: Path, console: Console) -> None:
         parameter.copy_(state["average"][name])
     run.images_seen = state["images_seen"]
     console.print(f"going on from {run.images_seen:,} images", highlight=False)
-
-
-# What may change between two calls: how often is reported, and when it ends.
-_FREE = {f"settings.train.{key}" for key in ("images", "report_images", "save_images", "sample_images", "health_pairs")}
-
-
-def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Settings that differ, as «key: there x, now y»."""
-    lines = []
-    for key, value in wanted.items():
-        name, there = prefix + key, found.get(key)
-        if isinstance(value, Mapping) and isinstance(there, Mapping):
-            lines += differences(value, there, f"{name}.")
-        elif value != there and name not in _FREE:
-            lines.append(f"{name}: there {there}, now {value}")
-    return lines
 
 
 def review(
@@ -267,6 +240,7 @@ def review(
     reporter: Reporter,
 ) -> None:
     """Statistics of the use path, then the health line, the sample grid and the weights folder."""
+    check_finite(run, out)
     recompute_statistics(run.average, statistics_batches(run.fabric, settings, data, train_split))
     codec = TorchCodec(run.average.encoder, run.average.decoder, settings.network.size)
     line, values = health.check(codec)
@@ -285,16 +259,6 @@ def statistics_batches(
     batch = 64
     for start_at in range(0, t.statistics_images, batch):
         pick = train_split[images_at(len(train_split), t.seed, start_at, batch)]
-        pixels = torch.from_numpy(data.images[pick]).to(fabric.device)
         swapped = torch.rand(batch // 2, len(settings.layout.attributes), generator=generator) < 0.5
-        x = to_network(pixels.permute(0, 3, 1, 2).float()).contiguous(memory_format=torch.channels_last)
+        x = faces_tensor(data, pick, fabric.device)
         yield x, torch.cat([swapped, swapped]).to(x.device)
-
-
-def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Trainable parameters by network; encoder, decoder and verification apart."""
-    counts: dict[str, int] = {}
-    for name, network in networks.items():
-        parts = dict(network.named_children()) if isinstance(network, Generator) else {name: network}
-        counts |= {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
-    return counts

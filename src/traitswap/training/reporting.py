@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from traitswap.files import written_whole
+
 LOG_NAME = "log.jsonl"
 
 
@@ -72,9 +74,13 @@ class Reporter:
 
 def _drop_lines_after(log: Path, images_seen: int) -> None:
     """A run that was killed has said more than its last state knows; going on says it again."""
-    if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if _images(line) <= images_seen]
-        log.write_text("".join(line + "\n" for line in lines), "utf-8")
+    if not log.exists():
+        return
+    lines = log.read_text("utf-8").splitlines()
+    kept = [line for line in lines if _images(line) <= images_seen]
+    if len(kept) < len(lines):
+        with written_whole(log) as fresh:
+            fresh.write_text("".join(line + "\n" for line in kept), "utf-8")
 
 
 def _images(line: str) -> float:

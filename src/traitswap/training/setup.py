@@ -1,6 +1,7 @@
 """A run from its settings: data, classifiers, method, health; and what it would cost, without running it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from traitswap.checkpoint import CONFIG_NAME
 from traitswap.config import ClassifierSettings, Settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
@@ -18,12 +20,13 @@ from traitswap.errors import TraitswapError
 from traitswap.methods.latent_swap import LatentSwap, related_columns
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.metrics.transfer import Judge
-from traitswap.networks.classifier import AttributeClassifier
+from traitswap.networks.autoencoder import Generator
+from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier
 from traitswap.networks.weights import load_classifier, save_classifier, torch_features
 from traitswap.progress import bar
 from traitswap.training.classifier import classifier_accuracy, train_classifier
 from traitswap.training.health import Health
-from traitswap.training.loop import parameter_counts, start, step
+from traitswap.training.loop import start, step
 
 HELD_OUT_SEED = 0
 """Pairs on which runs are watched are the same for all runs."""
@@ -49,7 +52,7 @@ def read_faces(where: str, settings: Settings, on_problem: OnProblem, console: C
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     for problem in problems:
-        console.print(f"[yellow]note[/] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
     return data
 
 
@@ -64,31 +67,44 @@ def held_out(data: FaceData) -> np.ndarray:
 def obtain_classifier(
     folder: Path, data: FaceData, settings: ClassifierSettings, seed: int, purpose: str, console: Console
 ) -> AttributeClassifier:
-    """The classifier in `folder`, trained first if it is not there."""
-    if not (folder / "config.json").exists():
-        with bar(f"train {purpose} classifier", console) as progress:
-            task = progress.add_task("images", total=settings.images)
-            model = train_classifier(
-                data, settings, seed, lambda done, total, _: progress.update(task, completed=done, total=total)
+    """The classifier in `folder`, trained first if it is not there. Raises if it was trained otherwise."""
+    origin = {
+        "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
+        "settings": settings.model_dump(),
+        "seed": seed,
+    }
+    if (folder / CONFIG_NAME).exists():
+        _, config = load_classifier(folder)
+        if any(config.get(key) != value for key, value in origin.items()):
+            raise TraitswapError(
+                f"the classifier in {folder} was trained with other data or settings: remove it, or name it by "
+                f"--{purpose} to use it all the same"
             )
-        accuracy = classifier_accuracy(model, data, held_out(data))
-        about = {
-            "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
-            "seed": seed,
-            "held_out_accuracy": accuracy,
-        }
-        save_classifier(folder, model, data.columns, settings, about)
-        console.print(
-            f"{purpose} classifier: {np.mean(list(accuracy.values())):.1%} of held-out labels right, in {folder}",
-            highlight=False,
-            soft_wrap=True,
+        return known_classifier(folder, data)
+    with bar(f"train {purpose} classifier", console) as progress:
+        task = progress.add_task("images", total=settings.images)
+        model = train_classifier(
+            data, settings, seed, lambda done, total: progress.update(task, completed=done, total=total)
         )
-    return known_classifier(folder, data)
+    accuracy = classifier_accuracy(model, data, held_out(data))
+    save_classifier(folder, model, data.columns, settings, {**origin, "held_out_accuracy": accuracy})
+    console.print(
+        f"{purpose} classifier: {np.mean(list(accuracy.values())):.1%} of held-out labels right, in {folder}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    return model
 
 
 def known_classifier(folder: Path, data: FaceData) -> AttributeClassifier:
-    """The classifier in `folder`. Raises if it knows other label columns than `data` has."""
+    """The classifier in `folder`. Raises if it knows other label columns than `data` has, or another size."""
     model, config = load_classifier(folder)
+    if data.images.shape[1] % model.size:
+        raise TraitswapError(
+            f"the classifier in {folder} looks at {model.size} pixels; the faces have {data.images.shape[1]}, "
+            "which is not a multiple: train one on this data with traitswap train-classifier"
+        )
     if tuple(config["columns"]) != data.columns:
         raise TraitswapError(
             f"the classifier in {folder} knows other label columns than {data.source_name}: "
@@ -97,10 +113,25 @@ def known_classifier(folder: Path, data: FaceData) -> AttributeClassifier:
     return model
 
 
+def check_guide_fits(guide: AttributeClassifier, settings: Settings) -> None:
+    """The units' branch starts as a copy of the guide's trunk."""
+    width = guide.head.in_features // TRUNK_GROWTH
+    if (width, guide.size) != (settings.network.unit_width, settings.network.unit_size):
+        raise TraitswapError(
+            f"the guide has width {width} and size {guide.size}, but network.unit_width and unit_size are "
+            f"{settings.network.unit_width} and {settings.network.unit_size}: they must be the same"
+        )
+
+
 def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier | None) -> LatentSwap:
     data.columns_of(settings.layout.columns)  # raises for a column that the data does not have
     labels = torch.from_numpy(np.ascontiguousarray(data.labels[data.split("train")]))
-    return LatentSwap(settings, data.columns, related_columns(settings.layout, data.columns, labels), guide)
+    return LatentSwap(
+        settings,
+        data.columns,
+        related_columns(settings.layout, data.columns, labels, settings.method.related_correlation),
+        guide,
+    )
 
 
 def prepare_run(
@@ -121,6 +152,8 @@ def prepare_run(
 
     seed = settings.train.seed
     guide = classifier(classifiers.guide, "guide", seed + 1) if settings.method.guide else None
+    if guide is not None and settings.network.pool_units:
+        check_guide_fits(guide, settings)
     method = build_method(settings, data, guide)
     judge = classifier(classifiers.health, "health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
@@ -165,3 +198,12 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
         seconds_per_step=(time.perf_counter() - began) / 2,
         steps=settings.train.images // settings.train.batch,
     )
+
+
+def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Trainable parameters by network; encoder, decoder and verification apart."""
+    counts: dict[str, int] = {}
+    for name, network in networks.items():
+        parts = dict(network.named_children()) if isinstance(network, Generator) else {name: network}
+        counts |= {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
+    return counts
