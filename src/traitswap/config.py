@@ -5,12 +5,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from traitswap.attributes import Layout, attributes_from
 from traitswap.errors import TraitswapError, nearest
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -189,15 +191,17 @@ def load_settings(
 
 def parse_settings(table: Mapping[str, Any], origin: str) -> Settings:
     """Validated `Settings` from a plain table; `origin` names it in the error."""
-    try:
-        return Settings.model_validate(table)
-    except ValidationError as error:
-        raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
+    return _validated(Settings, table, origin)
 
 
 def parse_classifier_settings(table: Mapping[str, Any], origin: str) -> ClassifierSettings:
+    """The same for a classifier's."""
+    return _validated(ClassifierSettings, table, origin)
+
+
+def _validated(model: type[_Model], table: Mapping[str, Any], origin: str) -> _Model:
     try:
-        return ClassifierSettings.model_validate(table)
+        return model.model_validate(table)
     except ValidationError as error:
         raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
 
