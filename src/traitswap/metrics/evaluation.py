@@ -11,12 +11,14 @@ from rich.table import Table
 from traitswap import progress
 from traitswap.checkpoint import WEIGHTS_NAME
 from traitswap.config import parse_settings
+from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
 from traitswap.data.pairs import held_out_pairs
 from traitswap.data.sources import OnProblem
 from traitswap.errors import TraitswapError
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.metrics.transfer import Judge, measure_transfer
+from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.weights import load_classifier, load_codec, torch_features
 
 
@@ -34,15 +36,11 @@ def evaluate(
     """The report of `measure_transfer` on a data set's split, with all that is needed to get it again."""
     codec, config = load_codec(weights)
     settings = parse_settings(config["settings"], str(weights))
-    model, judged = load_classifier(judge_folder)
     identity = OnnxFeatures(identity_network) if identity_network else None
     data, problems = open_faces(where, codec.size, settings.data, on_problem)
     for problem in problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
-    if tuple(judged["columns"]) != data.columns:
-        raise TraitswapError(f"the judge in {judge_folder} knows other label columns than {data.source_name} has")
-    if codec.size % model.size:
-        raise TraitswapError(f"the judge looks at {model.size} pixels; {codec.size}, the model's, is not a multiple")
+    model, judged = classifier_for(data, judge_folder)
     pairs = held_out_pairs(data.split(split), count, seed)
     with progress.bar("evaluate", console) as bar:
         task = bar.add_task("images", total=2 * len(pairs[0]))
@@ -75,6 +73,23 @@ def evaluate(
         },
         **result.to_dict(),
     }
+
+
+def classifier_for(data: FaceData, folder: Path) -> tuple[AttributeClassifier, dict[str, Any]]:
+    """The classifier in `folder` and its config.json. Raises if it knows other label columns than `data` has, or
+    another size."""
+    model, config = load_classifier(folder)
+    if data.images.shape[1] % model.size:
+        raise TraitswapError(
+            f"the classifier in {folder} looks at {model.size} pixels; the faces have {data.images.shape[1]}, "
+            "which is not a multiple: train one on this data with traitswap train-classifier"
+        )
+    if tuple(config["columns"]) != data.columns:
+        raise TraitswapError(
+            f"the classifier in {folder} knows other label columns than {data.source_name}: "
+            "train one on this data with traitswap train-classifier"
+        )
+    return model, config
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:

@@ -18,6 +18,7 @@ from traitswap.data.pairs import held_out_pairs
 from traitswap.data.sources import OnProblem
 from traitswap.errors import TraitswapError
 from traitswap.methods.latent_swap import LatentSwap, related_columns
+from traitswap.metrics.evaluation import classifier_for
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.metrics.transfer import Judge
 from traitswap.networks.autoencoder import Generator
@@ -80,7 +81,7 @@ def obtain_classifier(
                 f"the classifier in {folder} was trained with other data or settings: remove it, or name it by "
                 f"--{purpose} to use it all the same"
             )
-        return known_classifier(folder, data)
+        return classifier_for(data, folder)[0]
     with bar(f"train {purpose} classifier", console) as progress:
         task = progress.add_task("images", total=settings.images)
         model = train_classifier(
@@ -94,22 +95,6 @@ def obtain_classifier(
         soft_wrap=True,
         markup=False,
     )
-    return model
-
-
-def known_classifier(folder: Path, data: FaceData) -> AttributeClassifier:
-    """The classifier in `folder`. Raises if it knows other label columns than `data` has, or another size."""
-    model, config = load_classifier(folder)
-    if data.images.shape[1] % model.size:
-        raise TraitswapError(
-            f"the classifier in {folder} looks at {model.size} pixels; the faces have {data.images.shape[1]}, "
-            "which is not a multiple: train one on this data with traitswap train-classifier"
-        )
-    if tuple(config["columns"]) != data.columns:
-        raise TraitswapError(
-            f"the classifier in {folder} knows other label columns than {data.source_name}: "
-            "train one on this data with traitswap train-classifier"
-        )
     return model
 
 
@@ -147,7 +132,7 @@ def prepare_run(
 
     def classifier(given: Path | None, purpose: str, seed: int) -> AttributeClassifier:
         if given:
-            return known_classifier(given, data)
+            return classifier_for(data, given)[0]
         return obtain_classifier(out / purpose, data, settings.classifier, seed, purpose, console)
 
     seed = settings.train.seed
