@@ -180,7 +180,7 @@ def train(
     preset: Preset = "lite",
     attribute: Attributes = [],  # noqa: B006
     changes: Set = [],  # noqa: B006
-    max_time: Annotated[str | None, typer.Option(help="Stop training after this long: 90s, 30m, 2h.")] = None,
+    max_time: Annotated[str | None, typer.Option(help="Train at most this long: 90s, 30m, 2h.")] = None,
     max_images: Annotated[int | None, typer.Option(min=1, help="Stop after this many images in all.")] = None,
     guide: Annotated[Path | None, typer.Option(help="Classifier to guide the generator; else one is trained.")] = None,
     health: Annotated[Path | None, typer.Option(help="Classifier for the health line; else one is trained.")] = None,
@@ -195,7 +195,7 @@ def train(
     A first try that needs no data:  traitswap train --preset tiny --data drawn --out runs/first
     """
     settings = _settings(preset, changes, attribute)
-    deadline = time.monotonic() + (_seconds(max_time) if max_time else float("inf"))
+    seconds = _seconds(max_time) if max_time else float("inf")
     _needs_torch()
     from traitswap.training import loop, setup, state
 
@@ -206,6 +206,8 @@ def train(
         return
     state.open_run(settings, faces, out)
     method, watch = setup.prepare_run(settings, faces, out, setup.Classifiers(guide, health), identity_network, console)
+    # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
+    deadline = time.monotonic() + seconds
     seen = loop.train(settings, method, faces, out, watch, console, loop.Limits(deadline, max_images))
     typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
 
