@@ -71,8 +71,11 @@ class Decoder(nn.Module):
         )
         # The photo's own detail is at hand where the change is drawn, so that it follows strands and edges.
         self.merge = conv_block(widths[-1] + folded, widths[-1], 3) if self.residual else nn.Identity()
-        channels = 3 if self.residual else folded
-        self.head = nn.Conv2d(widths[-1], channels, settings.stem_kernel, padding=settings.stem_kernel // 2)
+        # And once more at full size, where lips and strands are a pixel or two.
+        finest = widths[-1] // self.patch
+        self.finish = conv_block(widths[-1] + 3, finest, 3) if self.residual and self.patch > 1 else nn.Identity()
+        inputs, outputs = (finest, 3) if self.residual else (widths[-1], folded)
+        self.head = nn.Conv2d(inputs, outputs, settings.stem_kernel, padding=settings.stem_kernel // 2)
         if self.residual:
             # Training starts from the photo as it is.
             nn.init.zeros_(self.head.weight)
@@ -83,12 +86,14 @@ class Decoder(nn.Module):
         h = self.body(embedding)
         if self.residual:
             h = self.merge(torch.cat([h, F.pixel_unshuffle(photo, self.patch) if self.patch > 1 else photo], 1))
+            if self.patch > 1:
+                # Enlarged smoothly: what is shuffled from channels into pixels takes on the pattern of the patches.
+                h = F.interpolate(h, scale_factor=self.patch, mode="bilinear")
+                h = self.finish(torch.cat([h, photo], 1))
         h = self.head(h).float()
         if not self.residual:
             return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
-        # A change needs less detail than a picture, and one drawn pixel by pixel would take on patterns of patches.
-        change = F.interpolate(h, scale_factor=self.patch, mode="bilinear") if self.patch > 1 else h
-        return (photo + change).clamp(-1, 1)
+        return (photo + h).clamp(-1, 1)
 
 
 class Verification(nn.Module):
