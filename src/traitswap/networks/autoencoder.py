@@ -53,47 +53,70 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Embedding (N × C × s × s) → faces (N × 3 × S × S in −1 … 1).
+    """Embedding (N × C × s × s) → faces (N × 3 × S × S in −1 … 1)."""
 
-    With `residual`, what is decoded is a change, added to the photo that the embedding came from.
+    def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
+        super().__init__()
+        widths = settings.widths[::-1]
+        self.patch = settings.patch
+        self.body = nn.Sequential(
+            *entry(settings, layout),
+            *(up_block(a, b) for a, b in pairwise(widths)),
+        )
+        kernel = settings.stem_kernel
+        self.head = nn.Conv2d(widths[-1], 3 * self.patch**2, kernel, padding=kernel // 2)
+
+    def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
+        """`photo`, the faces that were encoded, is not looked at."""
+        h = self.head(self.body(embedding)).float()
+        return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
+
+
+class ResidualDecoder(nn.Module):
+    """Embedding (N × C × s × s) and the faces it came from (N × 3 × S × S) → faces: the photo and a change.
+
+    At every size on the way up the photo is at hand, its pixels folded into channels, so that the change follows lips
+    and strands, which the embedding is too coarse to place.
     """
 
     def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
         super().__init__()
         widths = settings.widths[::-1]
-        self.residual = settings.residual
-        self.patch = settings.patch
-        folded = 3 * self.patch**2
-        self.body = nn.Sequential(
-            conv_block(layout.channels, widths[0], 1),
-            *(ResidualBlock(widths[0]) for _ in range(settings.decoder_blocks)),
-            *(up_block(a, b) for a, b in pairwise(widths)),
+        patch = settings.patch
+        self.folds = [patch * 2**i for i in reversed(range(len(widths) - 1))]
+        self.entry = nn.Sequential(*entry(settings, layout))
+        self.enlarge = nn.ModuleList(up_block(a, b) for a, b in pairwise(widths))
+        self.merge = nn.ModuleList(
+            conv_block(b + 3 * fold**2, b, 3) for b, fold in zip(widths[1:], self.folds, strict=True)
         )
-        # The photo's own detail is at hand where the change is drawn, so that it follows strands and edges.
-        self.merge = conv_block(widths[-1] + folded, widths[-1], 3) if self.residual else nn.Identity()
-        # And once more at full size, where lips and strands are a pixel or two.
-        finest = widths[-1] // self.patch
-        self.finish = conv_block(widths[-1] + 3, finest, 3) if self.residual and self.patch > 1 else nn.Identity()
-        inputs, outputs = (finest, 3) if self.residual else (widths[-1], folded)
-        self.head = nn.Conv2d(inputs, outputs, settings.stem_kernel, padding=settings.stem_kernel // 2)
-        if self.residual:
-            # Training starts from the photo as it is.
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        finest = widths[-1]
+        if patch > 1:
+            # Enlarged smoothly: what is shuffled from channels into pixels takes on the pattern of the patches.
+            finest //= patch
+            smooth = nn.Upsample(scale_factor=patch, mode="bilinear")
+            self.enlarge.append(nn.Sequential(nn.Conv2d(widths[-1], finest - 3, 1), smooth))
+            self.merge.append(conv_block(finest, finest, 3))
+            self.folds.append(1)
+        self.head = nn.Conv2d(finest, 3, settings.stem_kernel, padding=settings.stem_kernel // 2)
+        # Training starts from the photo as it is.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        """`photo`: the faces that were encoded; looked at only with `residual`."""
-        h = self.body(embedding)
-        if self.residual:
-            h = self.merge(torch.cat([h, F.pixel_unshuffle(photo, self.patch) if self.patch > 1 else photo], 1))
-            if self.patch > 1:
-                # Enlarged smoothly: what is shuffled from channels into pixels takes on the pattern of the patches.
-                h = F.interpolate(h, scale_factor=self.patch, mode="bilinear")
-                h = self.finish(torch.cat([h, photo], 1))
-        h = self.head(h).float()
-        if not self.residual:
-            return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
-        return (photo + h).clamp(-1, 1)
+        h = self.entry(embedding)
+        for enlarge, merge, fold in zip(self.enlarge, self.merge, self.folds, strict=True):
+            h = merge(torch.cat([enlarge(h), F.pixel_unshuffle(photo, fold) if fold > 1 else photo], 1))
+        return (photo + self.head(h).float()).clamp(-1, 1)
+
+
+def entry(settings: NetworkSettings, layout: Layout) -> list[nn.Module]:
+    """How either decoder begins: from the embedding's channels to the trunk's."""
+    width = settings.widths[-1]
+    return [conv_block(layout.channels, width, 1), *(ResidualBlock(width) for _ in range(settings.decoder_blocks))]
+
+
+def decoder_of(settings: NetworkSettings, layout: Layout) -> Decoder | ResidualDecoder:
+    return ResidualDecoder(settings, layout) if settings.residual else Decoder(settings, layout)
 
 
 class Verification(nn.Module):
@@ -135,7 +158,7 @@ class Generator(nn.Module):
         super().__init__()
         self.layout = layout
         self.encoder = Encoder(settings, layout)
-        self.decoder = Decoder(settings, layout)
+        self.decoder = decoder_of(settings, layout)
         self.verification = Verification(settings, layout, verify_averaged)
         self.register_buffer("channel_attribute", torch.tensor(layout.channel_attribute()), persistent=False)
 

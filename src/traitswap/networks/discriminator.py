@@ -27,6 +27,11 @@ class Discriminator(nn.Module):
         # Without spectral normalization: bounded logits could not fit the labels.
         side = settings.size // 2 ** len(settings.discriminator_widths)
         self.label = nn.Conv2d(channels, columns, side, bias=False)
+        if not settings.spectral_norm:
+            # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).
+            for layer in self.trunk:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, settings.discriminator_leak)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.trunk(x)

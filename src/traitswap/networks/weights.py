@@ -14,7 +14,7 @@ from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors, save_wei
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.config import ClassifierSettings, Settings, parse_classifier_settings, parse_settings
 from traitswap.errors import TraitswapError
-from traitswap.networks.autoencoder import Decoder, Encoder
+from traitswap.networks.autoencoder import Decoder, Encoder, ResidualDecoder, decoder_of
 from traitswap.networks.classifier import AttributeClassifier
 
 CLASSIFIER_KIND = "attribute-classifier"
@@ -23,7 +23,7 @@ CLASSIFIER_KIND = "attribute-classifier"
 class TorchCodec(Codec):
     """An encoder and a decoder in evaluation mode, behind plain arrays."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, size: int) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder | ResidualDecoder, size: int) -> None:
         self.encoder = encoder.eval()
         self.decoder = decoder.eval()
         self._size = size
@@ -75,7 +75,7 @@ def load_codec(folder: Path) -> tuple[TorchCodec, dict[str, Any]]:
     config = load_config(folder, KIND, KEYS)
     settings = parse_settings(config["settings"], str(folder))
     tensors = load_tensors(folder)
-    encoder, decoder = Encoder(settings.network, settings.layout), Decoder(settings.network, settings.layout)
+    encoder, decoder = Encoder(settings.network, settings.layout), decoder_of(settings.network, settings.layout)
     load_arrays(encoder, tensors, folder, "encoder.")
     load_arrays(decoder, tensors, folder, "decoder.")
     encoder, decoder = (m.to(memory_format=torch.channels_last) for m in (encoder, decoder))  # type: ignore[call-overload]
