@@ -9,7 +9,8 @@ from traitswap.data.drawn import DrawnFaces, draw_face, transfer_face
 from traitswap.data.open import SEED, open_faces
 from traitswap.data.pairs import held_out_pairs
 from traitswap.images import to_network
-from traitswap.metrics.transfer import Judge, border_change, faces_of, measure_transfer, psnr
+from traitswap.metrics.chunks import Judge, faces_of
+from traitswap.metrics.transfer import border_change, measure_transfer, psnr
 
 from .conftest import SMALL
 
