@@ -51,8 +51,9 @@ class Quality:
     all results of both halves against all real faces of both, their own photos among them.
     """
 
-    def __init__(self, network: Features, names: Sequence[str]) -> None:
+    def __init__(self, network: Features, name: str, names: Sequence[str]) -> None:
         self._network = network
+        self._name = name
         self._real: Halves = (FeatureSet(), FeatureSet())
         self._results: dict[str, Halves] = {name: (FeatureSet(), FeatureSet()) for name in (*names, ALL)}
         self._photos: dict[str, Halves] = {name: (FeatureSet(), FeatureSet()) for name in (*names, ALL)}
@@ -67,32 +68,35 @@ class Quality:
         for results in chunk.results:
             made = self._network(results.faces)
             self._pooled[results.name].add(made)
-            for half, mine in enumerate((results.items < middle, results.items >= middle)):
-                self._results[results.name][half].add(made[mine])
-                self._photos[results.name][half].add(real[results.items[mine]])
+            for place, mine in enumerate((results.items < middle, results.items >= middle)):
+                self._results[results.name][place].add(made[mine])
+                self._photos[results.name][place].add(real[results.items[mine]])
 
     def result(self, seed: int) -> dict[str, dict[str, Any]]:
-        """By attribute and for `ALL`: count, frechet, frechet_floor, frechet_pooled, kernel, kernel_error,
-        kernel_floor, kernel_floor_error; None where a half has too few results. `seed` orders the real faces into
-        subsets for the kernel distance."""
+        """By attribute and for `ALL`: count; frechet_<network> and kernel_<network>, alone and with _floor; the
+        kernel's with _error; frechet_<network>_pooled. None where a half has too few results.
+
+        `seed` orders the real faces into subsets for the kernel distance.
+        """
         real = [half.moments.gaussian() if half.moments.count > 1 else None for half in self._real]
         pooled = self._pooled_real.gaussian()
         # In another order than the results: theirs has each reference beside its result.
         rng = np.random.default_rng(seed)
         others = [half.kept[rng.permutation(len(half.kept))] for half in self._real]
+        frechet, kernel = f"frechet_{self._name}", f"kernel_{self._name}"
         table = {}
         for name, halves in self._results.items():
-            row: dict[str, Any] = {"count": self._pooled[name].count}
-            for key, sets in (("", halves), ("_floor", self._photos[name])):
-                row["frechet" + key] = _across(sets, real)
+            moments = self._pooled[name]
+            row: dict[str, Any] = {"count": moments.count}
+            for end, sets in (("", halves), ("_floor", self._photos[name])):
+                row[frechet + end] = _across(sets, real)
                 estimates = [
                     value
                     for made, opposite in zip(sets, others[::-1], strict=True)
                     for value in kernel_estimates(made.kept, opposite, SUBSET)
                 ]
-                row["kernel" + key], row[f"kernel{key}_error"] = mean_and_error(estimates)
-            few = self._pooled[name].count < 2
-            row["frechet_pooled"] = None if few else frechet_distance(self._pooled[name].gaussian(), pooled)
+                row[kernel + end], row[f"{kernel}{end}_error"] = mean_and_error(estimates)
+            row[f"{frechet}_pooled"] = frechet_distance(moments.gaussian(), pooled) if moments.count > 1 else None
             table[name] = row
         return table
 

@@ -53,6 +53,9 @@ class TransferResult:
     """Mean absolute change of the judge's logit from photo to result, by swapped attribute, then by column; the
     attribute's own columns are left out. "(rebuilt)": with nothing swapped."""
 
+    judge_accuracy: dict[str, float | None] = field(default_factory=dict)
+    """By attribute: share of the photos themselves on which the judge sees all its columns as they are labelled."""
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -91,6 +94,8 @@ class TransferTable:
         who = unit_length(self._identity(chunk.faces)) if self._identity else None
         if self._identity and who is not None:
             self._means.add(_REBUILT, identity=(who * unit_length(self._identity(chunk.rebuilt))).sum(1))
+        for name, labels in chunk.labels.items():
+            self._means.add(name, judge=(seen[:, self._own[name]] == labels).all(1))
         for results in chunk.results:
             self._add_changes(chunk, results)
             self._add_rest(chunk, results, who)
@@ -152,7 +157,8 @@ class TransferTable:
             },
         }
         rebuilt = {k: v for k, v in means.of(_REBUILT, ("psnr", "identity", "kept")).items() if v is not None}
-        return TransferResult(alone, rebuilt, together, self._logit_change())
+        accuracy = {name: means.of(name, ("judge",))["judge"] for name in names}
+        return TransferResult(alone, rebuilt, together, self._logit_change(), accuracy)
 
     def _logit_change(self) -> dict[str, dict[str, float]]:
         change = {}
