@@ -122,7 +122,7 @@ class TransferTable:
         photo, reference = results.items, chunk.partner[results.items]
         others = np.ones(results.logits.shape, bool)
         for i, attribute in enumerate(self._attributes):
-            others[np.ix_(results.taken[:, i], self._own[attribute.name])] = False
+            others[np.ix_(results.taken[:, i].nonzero()[0], np.array(self._own[attribute.name]))] = False
         same = (results.logits > 0) == (chunk.logits[photo] > 0)
         some = others.any(1)
         self._means.add(
