@@ -92,9 +92,8 @@ class Evaluator:
         }
         if request.same_person:
             measured = self._same_person(codec, data, attributes, judge, request.same_person)
-        elif judge is None:
-            raise AssertionError("checked at the beginning")
         else:
+            assert judge is not None, "a request without one is refused at the beginning"
             measured = self._pairs(codec, data, attributes, judge, settings.data)
         measured["protocol"] = {**about, **measured["protocol"], **self._common(data, codec)}
         return measured

@@ -106,16 +106,13 @@ class TransferTable:
         for i, attribute in enumerate(self._attributes):
             own, taken = self._own[attribute.name], results.taken[:, i]
             wanted = chunk.labels[attribute.name][np.where(taken, reference, photo)]
-
-            def right(logits: NDArray[np.float32], own: list[int] = own, wanted: Any = wanted) -> NDArray[np.bool_]:
-                agrees: NDArray[np.bool_] = ((logits[:, own] > 0) == wanted).all(1)
-                return agrees
-
-            result, before, there = map(right, (results.logits, chunk.logits[photo], chunk.logits[reference]))
+            result, before, there = (
+                ((logits[:, own] > 0) == wanted).all(1)
+                for logits in (results.logits, chunk.logits[photo], chunk.logits[reference])
+            )
             group = (results.name == ALL, attribute.name)
-            self._means.add(
-                group, success=result[taken], success_untouched=before[taken], success_real=there[taken]
-            )  # fmt: skip
+            changed = {"success": result, "success_untouched": before, "success_real": there}
+            self._means.add(group, **{key: right[taken] for key, right in changed.items()})
             self._means.add(group, stayed=result[~taken], stayed_real=before[~taken])
 
     def _add_rest(self, chunk: Chunk, results: Results, who: NDArray[np.float64] | None) -> None:
