@@ -72,7 +72,7 @@ def measured(drawn):
         return draw_face(face, SIZE).tobytes()
 
     faces = [source.face(i) for i in range(len(data.images))]
-    pairs = held_out_pairs(data.split("val"), 12, 0)
+    pairs = held_out_pairs(data.split("val"), 12, 1)
     for a, b in [*zip(*pairs, strict=True), *zip(*pairs[::-1], strict=True)]:
         for names in ((), ("hair_color",), ("smiling",), ("hair_color", "smiling")):
             face = transfer_face(faces[a], faces[b], names)
@@ -110,7 +110,7 @@ def image_quality(drawn, kind):
     codec, data = Lookup(drawn, kind), drawn[1]
     judge = Judge(lambda x: np.zeros((len(x), len(data.columns)), np.float32), data.columns)
     quality = Quality(look, "looks", codec.layout.names)
-    pairs = held_out_pairs(data.split("val"), 12, 0)
+    pairs = held_out_pairs(data.split("val"), 12, 1)
     for chunk in transferred(codec, data, pairs, judge, codec.layout.attributes):
         quality.add(chunk)
     return quality.result(0)
@@ -172,9 +172,11 @@ def test_image_quality_of_a_dead_model_is_the_floor_and_of_noise_is_far_above(dr
     dead, noisy = (image_quality(drawn, kind) for kind in ("dead", "noisy"))
     for name, row in dead.items():
         assert row["count"] == noisy[name]["count"] > 0
-        assert row["frechet_looks"] == row["frechet_looks_floor"] > 0
-        assert row["kernel_looks"] == row["kernel_looks_floor"]
-        assert noisy[name]["frechet_looks_floor"] == row["frechet_looks_floor"]
+        assert row["frechet_looks"] > 0
+        # Equal but for the order in which 32-bit numbers were added.
+        assert row["frechet_looks"] == pytest.approx(row["frechet_looks_floor"], rel=1e-3)
+        assert row["kernel_looks"] == pytest.approx(row["kernel_looks_floor"], abs=1e-4)
+        assert noisy[name]["frechet_looks_floor"] == pytest.approx(row["frechet_looks_floor"], rel=1e-3)
         assert noisy[name]["frechet_looks"] > 2 * row["frechet_looks"]
         assert noisy[name]["frechet_looks_pooled"] > 2 * row["frechet_looks_pooled"]
         assert noisy[name]["kernel_looks"] > row["kernel_looks"] + 3 * row["kernel_looks_error"]
