@@ -23,6 +23,7 @@ from traitswap.networks.weights import load_codec
 from traitswap.pipeline import TransferPipeline
 
 CHUNK = 50
+WIDTHS = (7, 10, 6, 10, 12)
 
 
 def measure(weights: Path, count: int) -> dict[str, Any]:
@@ -36,10 +37,7 @@ def measure(weights: Path, count: int) -> dict[str, Any]:
     sums: dict[str, dict[str, float]] = {name: {} for name in pipe.attributes}
     for start in range(0, len(photos), CHUNK):
         measure_chunk(pipe, source, photos[start : start + CHUNK], references[start : start + CHUNK], sums)
-    result = {name: {k: v / s["pairs"] for k, v in s.items() if k != "pairs"} for name, s in sums.items()}
-    for name, s in sums.items():
-        result[name]["pairs"] = s["pairs"]
-        result[name]["ratio"] = result[name]["error"] / result[name]["error_untouched"]
+    result = {name: means(s) for name, s in sums.items()}
     return {
         "weights": str(weights.name),
         "images_seen": config["images_seen"],
@@ -72,15 +70,16 @@ def measure_chunk(
                 error=np.abs(result - truth).mean(),
                 error_untouched=np.abs(photo - truth).mean(),
                 moved_own=np.abs(result - photo)[(truth != photo).any(2)].mean(),
-                moved_other=np.abs(result - photo)[region].mean() if region.any() else 0.0,
             )
+            if region.any():
+                add(sums[name], regions=1, moved_other=np.abs(result - photo)[region].mean())
 
 
 def other_region(pipe: TransferPipeline, source: DrawnFaces, name: str, photo: int) -> NDArray[np.bool_]:
     """Pixels of a photo that some other attribute of the model would change, and this one would not."""
     face = source.face(photo)
     base = draw_face(face, pipe.size)
-    # Faces far apart in everything: what differs from one of them is all that the attribute can reach.
+    # What differs from one of the first eight faces is taken to be all that the attribute can reach.
     changed = {
         attribute: np.any(
             [(draw_face(transfer_face(face, source.face(i), [attribute]), pipe.size) != base).any(2) for i in range(8)],
@@ -91,6 +90,18 @@ def other_region(pipe: TransferPipeline, source: DrawnFaces, name: str, photo: i
     others = [mask for attribute, mask in changed.items() if attribute != name]
     reach: NDArray[np.bool_] = np.any(others, axis=0) & ~changed[name] if others else np.zeros(base.shape[:2], bool)
     return reach
+
+
+def means(sums: dict[str, float]) -> dict[str, Any]:
+    """Of what was summed; `moved_other` over the photos that have such pixels. None where there is nothing."""
+    counts = {"moved_other": sums.get("regions", 0)}
+    keys = ("error", "error_untouched", "moved_own", "moved_other")
+    found: dict[str, Any] = {}
+    for key in keys:
+        count = counts.get(key, sums.get("pairs", 0))
+        found[key] = sums[key] / count if count else None
+    ratio = found["error"] / found["error_untouched"] if found["error"] is not None else None
+    return {**found, "pairs": sums.get("pairs", 0), "ratio": ratio}
 
 
 def add(sums: dict[str, float], **values: float) -> None:
@@ -108,10 +119,9 @@ def main() -> None:
     print(report["protocol"], f"({report['images_seen']:,} images seen in training)")
     print(f"{'':<12} {'pairs':>6} {'error':>7} {'untouched':>10} {'ratio':>6} {'own moved':>10} {'other moved':>12}")
     for name, row in report["attributes"].items():
-        print(
-            f"{name:<12} {row['pairs']:>6.0f} {row['error']:>7.2f} {row['error_untouched']:>10.2f} "
-            f"{row['ratio']:>6.2f} {row['moved_own']:>10.2f} {row['moved_other']:>12.2f}"
-        )
+        values = [row[key] for key in ("error", "error_untouched", "ratio", "moved_own", "moved_other")]
+        cells = ["–" if value is None else f"{value:.2f}" for value in values]
+        print(f"{name:<12} {row['pairs']:>6.0f} {' '.join(f'{c:>{w}}' for c, w in zip(cells, WIDTHS, strict=True))}")
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 

@@ -239,35 +239,67 @@ def train_classifier(
 
 @app.command()
 def evaluate(
-    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    weights: Annotated[list[Path], typer.Argument(help="Weights folders.")],
     data: Data,
     judge: Annotated[
-        Path, typer.Option(help="A classifier that took no part in training (traitswap train-classifier).")
-    ],
+        Path | None, typer.Option(help="A classifier that took no part in training (traitswap train-classifier).")
+    ] = None,
     identity_network: Annotated[Path | None, typer.Option(help="ONNX face network, for identity and leakage.")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    feature_network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NAME-….onnx", help="ONNX network of features, for image quality: frechet_NAME and kernel_NAME."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     pairs: Annotated[int, typer.Option(min=1, help="At most this many pairs, both ways.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the pairing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the pairing.")] = 0,
+    attribute: Annotated[
+        list[str], typer.Option("--attribute", "-a", metavar="NAME", help="Only this one; may be repeated.")
+    ] = [],  # noqa: B006
+    same_person: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Hold a transfer from another person against the person's own real image; COLUMN of the CSV says who "
+            "is on an image (RaFD's names do).",
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write numbers and protocol here.")] = None,
     on_problem: OnProblemOption = "stop",
 ) -> None:
-    """Measure transfers on held-out faces: did the attribute change, did the rest stay.
+    """Measure transfers on held-out faces: did the attribute change, did the rest stay, are the pictures good.
 
-    The split is halved and paired one to one, both ways; an attribute is taken alone where its labels differ.
+    The split is halved and paired one to one, both ways; attributes whose labels differ are taken, each alone and all
+    at once.
     """
     _needs_torch()
-    from traitswap.metrics import evaluation
+    from traitswap.metrics.evaluation import Evaluator, Request
+    from traitswap.metrics.report import print_report
 
     console = _console()
-    report = evaluation.evaluate(
-        weights, data, judge, identity_network, _split(split), pairs, seed, _on_problem(on_problem), console
+    request = Request(
+        data,
+        _split(split),
+        pairs,
+        seed,
+        tuple(attribute),
+        judge,
+        identity_network,
+        feature_network,
+        same_person,
+        _on_problem(on_problem),
     )
-    evaluation.print_report(report, console)
+    evaluator = Evaluator(request, console)
+    reports = []
+    for folder in weights:
+        reports.append(evaluator.evaluate(folder))
+        print_report(reports[-1], console)
     if json_file:
         from traitswap.files import written_whole
 
         with written_whole(json_file) as fresh:
-            fresh.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+            fresh.write_text(json.dumps({"models": reports}, indent=2) + "\n", "utf-8")
 
 
 @app.command()

@@ -51,8 +51,12 @@ class Codec(Protocol):
         """Height and width of a face, pixels."""
         ...
 
-    def encode(self, faces: FloatArray) -> Codes:
-        """Faces (N × 3 × size × size, −1 … 1) → codes."""
+    def encode(self, faces: FloatArray, labels: NDArray[Any] | None = None) -> Codes:
+        """Faces (N × 3 × size × size, −1 … 1) → codes.
+
+        `labels`, where they are known, is N × len(layout.columns) of 0 and 1, in that order: some baselines are guided
+        by the labels of photo and reference; others ignore them.
+        """
         ...
 
     def decode(self, codes: Codes) -> FloatArray:

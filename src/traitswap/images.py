@@ -77,6 +77,10 @@ def _checked_array(array: NDArray[Any]) -> UInt8Array:
     return np.repeat(array[:, :, None], 3, axis=2) if array.ndim == 2 else array
 
 
+RESIZE = "centre square; OpenCV area averaging to shrink, cubic to enlarge"
+"""What `square` does, for protocols."""
+
+
 def square(array: UInt8Array, size: int) -> UInt8Array:
     """The centre square of an H × W × 3 array, resized to `size` × `size`.
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +53,11 @@ class FaceData:
             there = ", ".join(f"{count:,} {part}" for part, count in zip(PARTITIONS, counts, strict=True) if count)
             raise TraitswapError(f"{self.source_name} has no {name} images; there are: {there}")
         return indices
+
+    def spelled_as(self, columns: Sequence[str]) -> "FaceData":
+        """The same faces, with label columns that differ from one of `columns` in capitals alone called as that is."""
+        known = {column.lower(): column for column in columns}
+        return replace(self, columns=tuple(known.get(column.lower(), column) for column in self.columns))
 
     def columns_of(self, columns: Sequence[str]) -> NDArray[np.uint8]:
         """The labels of these columns, N × len(columns). Raises `TraitswapError` for an unknown column."""

@@ -91,10 +91,29 @@ def labels(face: Face) -> NDArray[np.uint8]:
     truth = {
         "Bangs": face.bangs > 0.2,
         "Eyeglasses": face.eyeglasses,
-        "Pale_Skin": float(np.dot(face.skin, (0.299, 0.587, 0.114))) > _PALE_LUMA,
+        "Pale_Skin": _luminance(face.skin) > _PALE_LUMA,
         "Smiling": face.smile > 0.2,
     }
     return np.array([truth.get(column, column == face.hair_class) for column in COLUMNS], np.uint8)
+
+
+def degree(face: Face, column: str) -> float | None:
+    """How far `face` goes in what a label column says, beyond yes and no: its `smile`, its `bangs`, or the luminance
+    (0 … 255) of hair or skin. None where a drawn face has no degrees."""
+    match column:
+        case "Smiling":
+            return face.smile
+        case "Bangs":
+            return face.bangs
+        case "Pale_Skin":
+            return _luminance(face.skin)
+        case "Black_Hair" | "Blond_Hair" | "Brown_Hair":
+            return _luminance(face.hair_color)
+    return None
+
+
+def _luminance(color: Color) -> float:
+    return float(np.dot(color, (0.299, 0.587, 0.114)))
 
 
 def transfer_face(photo: Face, reference: Face, attributes: Iterable[str]) -> Face:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from traitswap.errors import TraitswapError
+from traitswap.errors import TraitswapError, nearest
 
 _ATTRIBUTES, _PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
 _BIT = {"-1": 0, "0": 0, "1": 1}
 _PART = {"0": 0, "1": 1, "2": 2, "train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _EXPRESSIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 _RAFD_NAME = re.compile(
-    rf"Rafd(000|045|090|135|180)_\d+_[A-Za-z]+_(female|male)_({'|'.join(_EXPRESSIONS)})_(frontal|left|right)\."
+    r"Rafd(?P<camera>000|045|090|135|180)_(?P<person>\d+)_[A-Za-z]+_(?P<gender>female|male)_"
+    rf"(?P<expression>{'|'.join(_EXPRESSIONS)})_(?P<gaze>frontal|left|right)\."
 )
 
 _PlaceT = TypeVar("_PlaceT")
@@ -132,7 +133,7 @@ def _read_csv(file: Path) -> Table:
 
 def without_profiles(places: dict[str, _PlaceT]) -> tuple[dict[str, _PlaceT], list[str]]:
     """`places` without RaFD's profile views, and a line that tells of them."""
-    profiles = [name for name in places if (named := _RAFD_NAME.search(name)) and named[1] in ("000", "180")]
+    profiles = [name for name in places if (named := _RAFD_NAME.search(name)) and named["camera"] in ("000", "180")]
     told = [count_and_name("RaFD profile views left out, as in the paper", profiles)] if profiles else []
     return {name: places[name] for name in sorted(places.keys() - profiles)}, told
 
@@ -142,7 +143,7 @@ def rafd_table(path: Path, names: Iterable[str]) -> Table:
     rows = {}
     for name in names:
         if named := _RAFD_NAME.search(name):
-            gender, expression = named[2], named[3]
+            gender, expression = named["gender"], named["expression"]
             rows[name] = bytes([expression == "happy", gender == "male", *(expression == e for e in _EXPRESSIONS)])
     if not rows:
         raise TraitswapError(
@@ -150,6 +151,31 @@ def rafd_table(path: Path, names: Iterable[str]) -> Table:
         )
     columns = ("Smiling", "Male", *(expression.capitalize() for expression in _EXPRESSIONS))
     return Table(columns, rows, dict.fromkeys(rows, _PART["test"]))
+
+
+def people_of(path: Path, names: Sequence[str], column: str) -> list[str]:
+    """Who is on each of the named images of folder `path`: what the CSV's `column` says, or, where there is no label
+    file, RaFD's names.
+
+    Of RaFD only the neutral and the happy faces seen from the front that look ahead are told, so that two images of a
+    person differ in nothing but the smile; "" for all others. Raises `TraitswapError` where nothing tells people apart.
+    """
+    tables = sorted(path.glob("*.csv"))
+    if len(tables) == 1:
+        header, *rows = [[cell.strip() for cell in row] for row in csv.reader(_lines(tables[0])) if row]
+        if column not in header[1:]:
+            raise TraitswapError(f"{tables[0]} has no column '{column}'; {nearest(column, header[1:])}")
+        place = header.index(column)
+        people = {row[0]: row[place] for row in rows}
+        return [people[name] for name in names]
+    found = [_RAFD_NAME.search(name) for name in names]
+    if not any(found):
+        raise TraitswapError(f"nothing in {path} tells people apart: expected a CSV with a column '{column}', or RaFD")
+    wanted = ("090", "frontal")
+    return [
+        n["person"] if n and (n["camera"], n["gaze"]) == wanted and n["expression"] in ("neutral", "happy") else ""
+        for n in found
+    ]
 
 
 def count_and_name(what: str, names: Sequence[str]) -> str:

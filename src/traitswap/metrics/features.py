@@ -1,6 +1,7 @@
 """Frozen feature networks given by path: an ONNX file that takes faces in 0 … 1."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from traitswap.codec import FloatArray
 from traitswap.errors import TraitswapError
+
+_BATCH = 16
+"""Faces at a time: larger ones are no faster and take a gigabyte."""
 
 
 class OnnxFeatures:
@@ -26,6 +30,8 @@ class OnnxFeatures:
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise TraitswapError(f"{path} is not an ONNX network that can be run ({error})") from None
         self.name = path.stem
+        self.short_name = re.sub(r"\W", "_", path.stem.partition("-")[0])
+        """The file's name up to its first dash, for the names of metrics: frechet_<short name>."""
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         source = self._session.get_inputs()[0]
         self._input = source.name
@@ -39,5 +45,11 @@ class OnnxFeatures:
             size = (self._side, self._side)
             resized = [cv2.resize(face.transpose(1, 2, 0), size, interpolation=how) for face in faces]
             faces = np.stack(resized).transpose(0, 3, 1, 2)
-        features: NDArray[np.float32] = self._session.run(None, {self._input: (faces + 1) / 2})[0]
+        parts = [
+            self._session.run(None, {self._input: (faces[i : i + _BATCH] + 1) / 2})[0]
+            for i in range(0, len(faces), _BATCH)
+        ]
+        features: NDArray[np.float32] = np.concatenate(parts)
+        if features.ndim != 2:
+            raise TraitswapError(f"the network {self.name} gives an array of shape {features.shape}; expected N × D")
         return features

@@ -1,26 +1,16 @@
-"""Did the attribute change, did the rest stay: one pass over pairs, the same for a run's health and its verdict."""
+"""Did the attribute change, did the rest stay: the same for a run's health and its verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traitswap.attributes import Attribute
 from traitswap.codec import Codec, FloatArray
 from traitswap.data.cache import FaceData
-from traitswap.images import to_network
-
-Features = Callable[[FloatArray], NDArray[np.float32]]
-CHUNK = 64
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A classifier that took no part in training: faces (N × 3 × S × S, −1 … 1) → logits N × columns."""
-
-    logits: Features
-    columns: tuple[str, ...]
+from traitswap.metrics.chunks import ALL, Chunk, Features, Judge, Pairs, Results, transferred
 
 
 @dataclass
@@ -35,6 +25,10 @@ class AttributeResult:
     """The same for the photo as it was: the floor."""
     success_real: float | None
     """The same for the reference itself: the ceiling."""
+    stayed: float | None
+    """Where another attribute is swapped and not this one: share judged as the photo's own labels of it say."""
+    stayed_real: float | None
+    """The same for the photo as it was: the ceiling."""
     kept: float | None
     """Share of the other label columns judged as on the photo."""
     identity: float | None
@@ -52,106 +46,147 @@ class TransferResult:
     attributes: dict[str, AttributeResult]
     reconstruction: dict[str, float] = field(default_factory=dict)
     """psnr (dB), identity (cosine), kept: with nothing swapped."""
+    together: dict[str, Any] = field(default_factory=dict)
+    """All differing attributes swapped at once: pairs, kept (columns of no swapped attribute), identity, leaked,
+    unrelated, border_change; and by attribute success… over the pairs that differ in it, stayed… over the others."""
+    logit_change: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Mean absolute change of the judge's logit from photo to result, by swapped attribute, then by column; the
+    attribute's own columns are left out. "(rebuilt)": with nothing swapped."""
+
+    judge_accuracy: dict[str, float | None] = field(default_factory=dict)
+    """By attribute: share of the photos themselves on which the judge sees all its columns as they are labelled."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
+_CHANGED = ("success", "success_untouched", "success_real", "stayed", "stayed_real")
+_REST = ("kept", "identity", "leaked", "unrelated", "border_change")
+_REBUILT = "(rebuilt)"
+
+
 def measure_transfer(
-    codec: Codec,
-    data: FaceData,
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
-    judge: Judge,
-    identity: Features | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    codec: Codec, data: FaceData, pairs: Pairs, judge: Judge, identity: Features | None = None
 ) -> TransferResult:
     """Each face of `pairs` takes each attribute from its partner, in both directions, one attribute at a time."""
-    photos, references = np.concatenate(pairs), np.concatenate(pairs[::-1])
-    table = _Sums()
-    for start in range(0, len(photos), CHUNK):
-        items = slice(start, start + CHUNK)
-        _measure_chunk(codec, data, photos[items], references[items], judge, identity, table)
-        if progress:
-            progress(min(start + CHUNK, len(photos)), len(photos))
-    names = codec.layout.names
-    return TransferResult(
-        {name: AttributeResult(**table.means(name, AttributeResult.__dataclass_fields__)) for name in names},
-        {key: value for key, value in table.means("", ("psnr", "identity", "kept")).items() if value is not None},
-    )
+    attributes = codec.layout.attributes
+    table = TransferTable(attributes, judge, identity)
+    for chunk in transferred(codec, data, pairs, judge, attributes, together=False):
+        table.add(chunk)
+    return table.result()
 
 
-def _measure_chunk(
-    codec: Codec,
-    data: FaceData,
-    photos: NDArray[np.int64],
-    references: NDArray[np.int64],
-    judge: Judge,
-    identity: Features | None,
-    table: "_Sums",
-) -> None:
-    x, r = faces_of(data, photos), faces_of(data, references)
-    codes, reference_codes = codec.encode(x), codec.encode(r)
-    x_rec = codec.decode(codes)
-    seen, seen_reference = judge.logits(x) > 0, judge.logits(r) > 0
-    table.add("", psnr=psnr(x, x_rec), kept=((judge.logits(x_rec) > 0) == seen).mean(1))
-    if identity:
-        who, who_reference = unit_length(identity(x)), unit_length(identity(r))
-        table.add("", identity=(who * unit_length(identity(x_rec))).sum(1))
-    for attribute in codec.layout.attributes:
-        own = [judge.columns.index(c) for c in attribute.columns]
-        others = [i for i in range(len(judge.columns)) if i not in own]
-        wanted = data.columns_of(attribute.columns)[references] > 0
-        differ = (data.columns_of(attribute.columns)[photos] > 0) != wanted
-        pick = np.flatnonzero(differ.any(1))
-        if not len(pick):
-            continue
-        result = codec.decode(codes[pick].blend({attribute.name: reference_codes[pick]}))
-        found = judge.logits(result) > 0
-        wanted = wanted[pick]
-        table.add(
-            attribute.name,
-            success=(found[:, own] == wanted).all(1),
-            success_untouched=(seen[pick][:, own] == wanted).all(1),
-            success_real=(seen_reference[pick][:, own] == wanted).all(1),
-            border_change=border_change(x[pick], result),
+class TransferTable:
+    """Collects chunks of transfers; memory does not grow with their number."""
+
+    def __init__(self, attributes: Sequence[Attribute], judge: Judge, identity: Features | None) -> None:
+        self._attributes = attributes
+        self._columns = judge.columns
+        self._own = {a.name: judge.own(a) for a in attributes}
+        self._identity = identity
+        self._means = Means()
+
+    def add(self, chunk: Chunk) -> None:
+        seen = chunk.logits > 0
+        moved = np.abs(chunk.rebuilt_logits - chunk.logits)
+        kept = ((chunk.rebuilt_logits > 0) == seen).mean(1)
+        self._means.add(_REBUILT, psnr=psnr(chunk.faces, chunk.rebuilt), kept=kept, moved=moved)
+        who = unit_length(self._identity(chunk.faces)) if self._identity else None
+        if self._identity and who is not None:
+            self._means.add(_REBUILT, identity=(who * unit_length(self._identity(chunk.rebuilt))).sum(1))
+        for name, labels in chunk.labels.items():
+            self._means.add(name, judge=(seen[:, self._own[name]] == labels).all(1))
+        for results in chunk.results:
+            self._add_changes(chunk, results)
+            self._add_rest(chunk, results, who)
+
+    def _add_changes(self, chunk: Chunk, results: Results) -> None:
+        """Each attribute that was taken against the reference's labels, each other against the photo's own."""
+        photo, reference = results.items, chunk.partner[results.items]
+        for i, attribute in enumerate(self._attributes):
+            own, taken = self._own[attribute.name], results.taken[:, i]
+            wanted = chunk.labels[attribute.name][np.where(taken, reference, photo)]
+            result, before, there = (
+                ((logits[:, own] > 0) == wanted).all(1)
+                for logits in (results.logits, chunk.logits[photo], chunk.logits[reference])
+            )
+            group = (results.name == ALL, attribute.name)
+            changed = {"success": result, "success_untouched": before, "success_real": there}
+            self._means.add(group, **{key: right[taken] for key, right in changed.items()})
+            self._means.add(group, stayed=result[~taken], stayed_real=before[~taken])
+
+    def _add_rest(self, chunk: Chunk, results: Results, who: NDArray[np.float64] | None) -> None:
+        photo, reference = results.items, chunk.partner[results.items]
+        others = np.ones(results.logits.shape, bool)
+        for i, attribute in enumerate(self._attributes):
+            others[np.ix_(results.taken[:, i].nonzero()[0], np.array(self._own[attribute.name]))] = False
+        same = (results.logits > 0) == (chunk.logits[photo] > 0)
+        some = others.any(1)
+        self._means.add(
+            results.name,
+            kept=(same & others)[some].sum(1) / others[some].sum(1),
+            moved=np.abs(results.logits - chunk.logits[photo]),
+            border_change=border_change(chunk.faces[photo], results.faces),
         )
-        if others:
-            table.add(attribute.name, kept=(found[:, others] == seen[pick][:, others]).mean(1))
-        if identity:
-            who_result = unit_length(identity(result))
-            before = (who * who_reference).sum(1)[pick]
-            table.add(
-                attribute.name,
-                identity=(who_result * who[pick]).sum(1),
-                leaked=(who_result * who_reference[pick]).sum(1) - before,
+        if self._identity and who is not None:
+            now, before = unit_length(self._identity(results.faces)), (who[photo] * who[reference]).sum(1)
+            self._means.add(
+                results.name,
+                identity=(now * who[photo]).sum(1),
+                leaked=(now * who[reference]).sum(1) - before,
                 unrelated=before,
             )
 
+    def result(self) -> TransferResult:
+        means, names = self._means, [a.name for a in self._attributes]
+        alone = {
+            name: AttributeResult(
+                means.count((False, name), "success"), **means.of((False, name), _CHANGED), **means.of(name, _REST)
+            )
+            for name in names
+        }
+        together = {
+            "pairs": means.count(ALL, "border_change"),
+            **means.of(ALL, _REST),
+            "attributes": {
+                name: {"pairs": means.count((True, name), "success"), **means.of((True, name), _CHANGED)}
+                for name in names
+            },
+        }
+        rebuilt = {k: v for k, v in means.of(_REBUILT, ("psnr", "identity", "kept")).items() if v is not None}
+        accuracy = {name: means.of(name, ("judge",))["judge"] for name in names}
+        return TransferResult(alone, rebuilt, together, self._logit_change(), accuracy)
 
-class _Sums:
-    """Running sums and counts by group and quantity, in float64."""
+    def _logit_change(self) -> dict[str, dict[str, float]]:
+        change = {}
+        for name, own in [*self._own.items(), (_REBUILT, [])]:
+            moved = self._means.of(name, ("moved",))["moved"]
+            if moved is not None:
+                change[name] = {c: float(moved[i]) for i, c in enumerate(self._columns) if i not in own}
+        return change
+
+
+class Means:
+    """Running sums and counts by group and quantity, in float64, over the first axis of what is added."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], tuple[float, int]] = {}
+        self._sums: dict[tuple[Hashable, str], tuple[Any, int]] = {}
 
-    def add(self, group: str, **values: NDArray[Any]) -> None:
+    def add(self, group: Hashable, **values: NDArray[Any]) -> None:
         for key, value in values.items():
             total, count = self._sums.get((group, key), (0.0, 0))
-            self._sums[group, key] = (total + float(value.sum(dtype=np.float64)), count + len(value))
+            self._sums[group, key] = (total + value.sum(0, dtype=np.float64), count + len(value))
 
-    def means(self, group: str, keys: Sequence[str] | Any) -> dict[str, Any]:
-        found = {key: self._sums.get((group, key)) for key in keys if key != "pairs"}
-        means: dict[str, Any] = {key: total[0] / total[1] if total else None for key, total in found.items()}
-        if "pairs" in keys:
-            means["pairs"] = self._sums.get((group, "success"), (0.0, 0))[1]
-        return means
+    def count(self, group: Hashable, key: str) -> int:
+        return self._sums.get((group, key), (0.0, 0))[1]
 
-
-def faces_of(data: FaceData, indices: NDArray[np.int64]) -> FloatArray:
-    """The faces at `indices` as N × 3 × S × S float32 in −1 … 1."""
-    pixels = data.images[indices].transpose(0, 3, 1, 2).astype(np.float32)
-    faces: FloatArray = np.ascontiguousarray(to_network(pixels))
-    return faces
+    def of(self, group: Hashable, keys: Iterable[str]) -> dict[str, Any]:
+        """The means by quantity (floats, or arrays where rows were added); None where nothing was added."""
+        found = {key: self._sums.get((group, key), (0.0, 0)) for key in keys}
+        return {
+            key: None if not count else total / count if np.ndim(total) else float(total / count)
+            for key, (total, count) in found.items()
+        }
 
 
 def psnr(x: FloatArray, y: FloatArray) -> NDArray[np.float64]:

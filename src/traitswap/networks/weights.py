@@ -37,7 +37,7 @@ class TorchCodec(Codec):
         return self._size
 
     @torch.inference_mode()
-    def encode(self, faces: FloatArray) -> Codes:
+    def encode(self, faces: FloatArray, labels: NDArray[Any] | None = None) -> Codes:
         x = torch.from_numpy(faces).to(next(self.encoder.parameters()).device)
         embedding = self.encoder(x.contiguous(memory_format=torch.channels_last))
         return Codes(embedding.float().cpu().contiguous().numpy(), faces, self.layout)

@@ -10,7 +10,8 @@ from traitswap.codec import Codec
 from traitswap.data.cache import FaceData
 from traitswap.figures import sheet
 from traitswap.images import UInt8Array, save_photo, to_pixels
-from traitswap.metrics.transfer import AttributeResult, Features, Judge, TransferResult, faces_of, measure_transfer
+from traitswap.metrics.chunks import Features, Judge, faces_of, labels_for
+from traitswap.metrics.transfer import AttributeResult, TransferResult, measure_transfer
 
 SAMPLE_ROWS = 8
 
@@ -41,7 +42,8 @@ def transfer_rows(
 ) -> list[list[UInt8Array | None]]:
     names = codec.layout.names
     x, r = faces_of(data, photos), faces_of(data, references)
-    codes, reference_codes = codec.encode(x), codec.encode(r)
+    codes = codec.encode(x, labels_for(codec, data, photos))
+    reference_codes = codec.encode(r, labels_for(codec, data, references))
     takes = [(), *((name,) for name in names), *([names] if len(names) > 1 else [])]
     columns = [x, r] + [codec.decode(codes.blend(dict.fromkeys(take, reference_codes))) for take in takes]
     return [[to_pixels(column[i]).transpose(1, 2, 0) for column in columns] for i in range(len(x))]

@@ -18,9 +18,9 @@ from traitswap.data.pairs import held_out_pairs
 from traitswap.data.sources import OnProblem
 from traitswap.errors import TraitswapError
 from traitswap.methods.latent_swap import LatentSwap, related_columns
+from traitswap.metrics.chunks import Judge
 from traitswap.metrics.evaluation import classifier_for
 from traitswap.metrics.features import OnnxFeatures
-from traitswap.metrics.transfer import Judge
 from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier
 from traitswap.networks.weights import load_classifier, save_classifier, torch_features

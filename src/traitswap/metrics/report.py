@@ -1,0 +1,145 @@
+"""A report of `Evaluator` as short tables for a terminal of any width: measures down, attributes across."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from traitswap.metrics.chunks import ALL
+
+_HEADING, _COLUMN = 30, 11
+_MOST_MOVED = 3
+
+Row = tuple[str, Sequence[str]]
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    p = report["protocol"]
+    _line(console, "")
+    _line(console, f"{p['weights']}: {p['preset']}, {p['images_seen']:,} images seen", bold=True)
+    if "same_person" in report:
+        _print_same_person(report, console)
+        return
+    _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}")
+    names = list(report["attributes"])
+    _print_table(console, "each attribute alone", names, _alone_rows(report, names))
+    _print_table(console, "all that differ at once", [*names, "over all"], _together_rows(report, names))
+    if "quality" in report:
+        _print_table(console, "image quality", [*names, ALL], _quality_rows(report["quality"], [*names, ALL]))
+    _print_style(report, console)
+    for name, change in report["logit_change"].items():
+        most = sorted(change.items(), key=lambda item: -item[1])[:_MOST_MOVED]
+        _line(console, f"logits most moved, {name}: " + ", ".join(f"{c} {value:.2f}" for c, value in most))
+    r = report["reconstruction"]
+    also = "".join(f", {key} {r[key]:.3f}" for key in ("identity", "kept") if key in r)
+    _line(console, f"rebuilt, nothing swapped: {r['psnr']:.1f} dB{also}")
+
+
+def _alone_rows(report: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
+    a = report["attributes"]
+    rows = (
+        ("pairs", "pairs"),
+        ("changed as the reference", "success"),
+        ("  untouched photo", "success_untouched"),
+        ("  real reference", "success_real"),
+        ("stayed, another taken", "stayed"),
+        ("  untouched photo", "stayed_real"),
+        ("other labels kept", "kept"),
+        ("identity to the photo", "identity"),
+        ("reference's identity leaked", "leaked"),
+        ("  photo and reference", "unrelated"),
+        ("border moved", "border_change"),
+    )
+    table: list[Row] = [(label, [number(a[name][key]) for name in names]) for label, key in rows]
+    table.append(("judge right on real faces", [number(report["judge_accuracy"][name]) for name in names]))
+    for label, key in (("blending monotone", "monotone"), ("  largest of 4 steps", "largest_step")):
+        table.append((label, [number(report["blending"][name][key]) for name in names]))
+    return table
+
+
+def _together_rows(report: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
+    t = report["together"]
+    by_attribute = {
+        "pairs": "pairs",
+        "changed as the reference": "success",
+        "  real reference": "success_real",
+        "stayed where labels agree": "stayed",
+    }
+    rest = {
+        "other labels kept": "kept",
+        "identity to the photo": "identity",
+        "reference's identity leaked": "leaked",
+        "border moved": "border_change",
+    }
+    blank = [""] * len(names)
+    return [
+        *(
+            (label, [*(number(t["attributes"][n][key]) for n in names), number(t["pairs"]) if key == "pairs" else ""])
+            for label, key in by_attribute.items()
+        ),
+        *((label, [*blank, number(t[key])]) for label, key in rest.items()),
+    ]
+
+
+def _quality_rows(quality: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
+    rows: list[Row] = [("results", [number(quality[name]["count"]) for name in names])]
+    for key in quality[ALL]:
+        if key != "count":
+            rows.append((key, [number(quality[name][key], 4) for name in names]))
+    return rows
+
+
+def _print_style(report: Mapping[str, Any], console: Console) -> None:
+    rows = [row for rows in report["style"].values() for row in rows]
+    table = Table("style kept, within the label", box=None, pad_edge=False)
+    drawn = any("true" in row for row in rows)
+    headings = ("pairs", "correlation", *(("with truth", "reference's") if drawn else ()))
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        label = row["column"] if row["label"] else f"not {row['column']}"
+        values = [number(row["pairs"]), number(row["correlation"])]
+        table.add_row(label, *values, *((number(row.get(key)) for key in ("true", "true_real")) if drawn else ()))
+    console.print(table)
+
+
+def _print_same_person(report: Mapping[str, Any], console: Console) -> None:
+    p, s = report["protocol"], report["same_person"]
+    name, what = next(iter(p["attributes"])), "against the person's own real image"
+    _line(console, f"{p['data']}, {s['people']} people, seed {p['seed']}: {name} taken from another, {what}")
+    rows: list[Row] = [
+        ("pixels apart, of 255", [number(s["error"], 2), number(s["error_untouched"], 2), number(s["nearer_pixels"])])
+    ]
+    if s["identity"] is not None:
+        rows.append(
+            ("identity (cosine)", [number(s[key]) for key in ("identity", "identity_untouched", "nearer_identity")])
+        )
+        rows.append(("reference's identity leaked", [number(s["leaked"]), "", ""]))
+    if s["success"] is not None:
+        rows.append(("judged to have it", [number(s["success"]), number(s["success_untouched"]), ""]))
+        rows.append(("  real image", [number(s["success_real"]), "", ""]))
+    _print_table(console, "", ["result", "untouched", "nearer"], rows)
+
+
+def _print_table(console: Console, title: str, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """As many columns at a time as the terminal has room for."""
+    room = max((console.width - _HEADING) // (_COLUMN + 2), 1)
+    for start in range(0, len(names), room):
+        table = Table(title, box=None, pad_edge=False)
+        for name in names[start : start + room]:
+            table.add_column(name, justify="right", overflow="fold")
+        for label, values in rows:
+            table.add_row(label, *values[start : start + room])
+        console.print(table)
+        _line(console, "")
+
+
+def _line(console: Console, text: str, bold: bool = False) -> None:
+    console.print(text, style="bold" if bold else None, highlight=False, markup=False)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
