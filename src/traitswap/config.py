@@ -83,6 +83,8 @@ class MethodSettings(_Frozen):
     name (others 1). What covers more of the picture has more to overcome."""
     lambda_self: Weight = 0.0
     """L1 of photo and result where nothing is swapped."""
+    lambda_change: Weight = 0.0
+    """L1 of photo and result, whatever is swapped: what need not change for the attribute's sake is not to."""
     guide: bool = False
     """The generator is judged by a classifier trained beforehand, not by the discriminator's own head."""
     soft_targets: bool = False

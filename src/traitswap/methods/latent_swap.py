@@ -75,6 +75,7 @@ class LatentSwap:
                     Term("ver", m.lambda_ver),
                     Term("rec", m.lambda_rec),
                     Term("self", m.lambda_self),
+                    Term("change", m.lambda_change),
                 ),
             ),
         )
@@ -153,6 +154,8 @@ class LatentSwap:
         }
         if "self" in due:
             parts["self"] = losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
+        if "change" in due:
+            parts["change"] = losses.sparse_change(s.x_real, result.x_fake)
         return parts
 
     def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:

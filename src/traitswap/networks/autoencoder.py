@@ -1,5 +1,6 @@
 """Encoder, decoder, and the generator's whole training pass: encode, swap, decode, and back again."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -46,10 +47,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
-        if self.units is not None:
-            units = self.units(x)[:, :, None, None].expand(-1, -1, *embedding.shape[2:])
-            embedding = torch.cat([units, embedding], 1)
-        return embedding
+        return embedding if self.units is None else torch.cat([self.own_units(x, embedding.shape[2:]), embedding], 1)
+
+    def own_units(self, x: Tensor, positions: Sequence[int]) -> Tensor:
+        """The units alone, N × k·u × s × s, of which `positions` are the last two."""
+        if self.units is None:
+            return self(x)[:, : self.layout.swapped_channels]
+        units: Tensor = self.units(x)[:, :, None, None].expand(-1, -1, *positions)
+        return units
 
 
 class Decoder(nn.Module):
@@ -60,14 +65,14 @@ class Decoder(nn.Module):
         widths = settings.widths[::-1]
         self.patch = settings.patch
         self.body = nn.Sequential(
-            *entry(settings, layout),
+            *entry(settings, layout.channels),
             *(up_block(a, b) for a, b in pairwise(widths)),
         )
         kernel = settings.stem_kernel
         self.head = nn.Conv2d(widths[-1], 3 * self.patch**2, kernel, padding=kernel // 2)
 
-    def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        """`photo`, the faces that were encoded, is not looked at."""
+    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+        """The faces that were encoded, `photo`, and their `own` units are not looked at."""
         h = self.head(self.body(embedding)).float()
         return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
 
@@ -75,8 +80,9 @@ class Decoder(nn.Module):
 class ResidualDecoder(nn.Module):
     """Embedding (N × C × s × s) and the faces it came from (N × 3 × S × S) → faces: the photo and a change.
 
-    At every size on the way up the photo is at hand, its pixels folded into channels, so that the change follows lips
-    and strands, which the embedding is too coarse to place.
+    It is told how far each unit is from the photo's own: where nothing is swapped there is nothing to change. At every
+    size on the way up the photo is at hand, its pixels folded into channels, so that the change follows lips and
+    strands, which the embedding is too coarse to place.
     """
 
     def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
@@ -84,7 +90,7 @@ class ResidualDecoder(nn.Module):
         widths = settings.widths[::-1]
         patch = settings.patch
         self.folds = [patch * 2**i for i in reversed(range(len(widths) - 1))]
-        self.entry = nn.Sequential(*entry(settings, layout))
+        self.entry = nn.Sequential(*entry(settings, layout.channels + layout.swapped_channels))
         self.enlarge = nn.ModuleList(up_block(a, b) for a, b in pairwise(widths))
         self.merge = nn.ModuleList(
             conv_block(b + 3 * fold**2, b, 3) for b, fold in zip(widths[1:], self.folds, strict=True)
@@ -102,17 +108,19 @@ class ResidualDecoder(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
-    def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        h = self.entry(embedding)
+    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+        """`own`: the photo's own units, N × k·u × s × s."""
+        h = self.entry(torch.cat([embedding, embedding[:, : own.shape[1]] - own], 1))
         for enlarge, merge, fold in zip(self.enlarge, self.merge, self.folds, strict=True):
             h = merge(torch.cat([enlarge(h), F.pixel_unshuffle(photo, fold) if fold > 1 else photo], 1))
-        return (photo + self.head(h).float()).clamp(-1, 1)
+        result: Tensor = (photo + self.head(h).float()).clamp(-1, 1)
+        return result
 
 
-def entry(settings: NetworkSettings, layout: Layout) -> list[nn.Module]:
+def entry(settings: NetworkSettings, channels: int) -> list[nn.Module]:
     """How either decoder begins: from the embedding's channels to the trunk's."""
     width = settings.widths[-1]
-    return [conv_block(layout.channels, width, 1), *(ResidualBlock(width) for _ in range(settings.decoder_blocks))]
+    return [conv_block(channels, width, 1), *(ResidualBlock(width) for _ in range(settings.decoder_blocks))]
 
 
 def decoder_of(settings: NetworkSettings, layout: Layout) -> Decoder | ResidualDecoder:
@@ -170,16 +178,21 @@ class Generator(nn.Module):
 
     def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
         """Encode, exchange, decode: the path of use, on a batch of pairs."""
-        result: Tensor = self.decoder(self.exchanged(self.encoder(x), swapped), x)
+        e = self.encoder(x)
+        result: Tensor = self.decoder(self.exchanged(e, swapped), x, self.units(e))
         return result
+
+    def units(self, embedding: Tensor) -> Tensor:
+        """All that can be swapped of an embedding, N × k·u × s × s."""
+        return embedding[:, : self.layout.swapped_channels]
 
     def forward(self, x_real: Tensor, swapped: Tensor) -> GeneratorPass:
         e = self.encoder(x_real)
-        x_fake = self.decoder(self.exchanged(e, swapped), x_real)
+        x_fake = self.decoder(self.exchanged(e, swapped), x_real, self.units(e))
         e_fake = self.encoder(x_fake)
         e_hat = self.exchanged(e_fake, swapped)
-        x_rec = self.decoder(e_hat, x_fake)
-        units, units_hat = (t[:, : self.layout.swapped_channels] for t in (e, e_hat))
+        x_rec = self.decoder(e_hat, x_fake, self.units(e_fake))
+        units, units_hat = self.units(e), self.units(e_hat)
         return GeneratorPass(
             x_fake, x_rec, self.verification(units, units_hat), self.verification(units, partner(units_hat))
         )

@@ -49,7 +49,8 @@ class TorchCodec(Codec):
             torch.from_numpy(a).to(device).contiguous(memory_format=torch.channels_last)
             for a in (codes.embedding, codes.photo)
         )
-        result: FloatArray = self.decoder(embedding, photo).float().cpu().contiguous().numpy()
+        own = self.encoder.own_units(photo, embedding.shape[2:])
+        result: FloatArray = self.decoder(embedding, photo, own).float().cpu().contiguous().numpy()
         return result
 
 
