@@ -90,7 +90,8 @@ def _measure_chunk(
     table: "_Sums",
 ) -> None:
     x, r = faces_of(data, photos), faces_of(data, references)
-    codes, reference_codes = codec.encode(x), codec.encode(r)
+    labels = data.columns_of(codec.layout.columns)
+    codes, reference_codes = codec.encode(x, labels[photos]), codec.encode(r, labels[references])
     x_rec = codec.decode(codes)
     seen, seen_reference = judge.logits(x) > 0, judge.logits(r) > 0
     table.add("", psnr=psnr(x, x_rec), kept=((judge.logits(x_rec) > 0) == seen).mean(1))

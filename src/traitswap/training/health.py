@@ -41,7 +41,8 @@ def transfer_rows(
 ) -> list[list[UInt8Array | None]]:
     names = codec.layout.names
     x, r = faces_of(data, photos), faces_of(data, references)
-    codes, reference_codes = codec.encode(x), codec.encode(r)
+    labels = data.columns_of(codec.layout.columns)
+    codes, reference_codes = codec.encode(x, labels[photos]), codec.encode(r, labels[references])
     takes = [(), *((name,) for name in names), *([names] if len(names) > 1 else [])]
     columns = [x, r] + [codec.decode(codes.blend(dict.fromkeys(take, reference_codes))) for take in takes]
     return [[to_pixels(column[i]).transpose(1, 2, 0) for column in columns] for i in range(len(x))]
