@@ -84,7 +84,7 @@ class Decoder(nn.Module):
 
     def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
         """`photo`: the faces that were encoded; looked at only with `residual`."""
-        h = self.body(embedding)
+        h: Tensor = self.body(embedding)
         if self.residual:
             h = self.merge(torch.cat([h, F.pixel_unshuffle(photo, self.patch) if self.patch > 1 else photo], 1))
             if self.patch > 1:
@@ -93,8 +93,7 @@ class Decoder(nn.Module):
                 h = self.finish(torch.cat([h, photo], 1))
         h = self.head(h).float()
         if not self.residual:
-            drawn: Tensor = torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
-            return drawn
+            return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
         return (photo + h).clamp(-1, 1)
 
 
