@@ -15,13 +15,9 @@ from traitswap.data.open import open_faces
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
 
-SMALL = (
+_SMALL_RUN = (
     "network.size=32",
     "network.widths=[8,12]",
-    "network.unit_channels=2",
-    "network.unit_width=2",
-    "network.unit_size=32",
-    "network.rest_channels=6",
     "network.discriminator_widths=[8,8]",
     "train.batch=4",
     "train.images=16",
@@ -36,6 +32,28 @@ SMALL = (
     "data.drawn_count=80",
 )
 
+SMALL = (
+    *_SMALL_RUN,
+    "network.unit_channels=2",
+    "network.unit_width=2",
+    "network.unit_size=32",
+    "network.rest_channels=6",
+)
+
+# With G idle in every other step (StarGAN) or the first of three (DNA-GAN), so that four steps see both.
+_SMALL_STARGAN = (*_SMALL_RUN, "network.blocks=1", "method.critic_updates=2")
+_SMALL_DNA_GAN = (*_SMALL_RUN, "network.piece_channels=4", "method.critic_every=2", "method.critic_updates=2")
+ONE_COLUMN = {"bangs": ["Bangs"], "smiling": ["Smiling"]}
+
+
+def small_settings(preset: str) -> Settings:
+    """A preset with all its options, shrunk."""
+    if preset.startswith("stargan"):
+        return load_settings(preset, _SMALL_STARGAN, load_settings("lite").attributes)
+    if preset.startswith("dna-gan"):
+        return load_settings(preset, _SMALL_DNA_GAN, ONE_COLUMN)
+    return load_settings(preset, SMALL)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -43,10 +61,10 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", params=["tiny", "paper"])
+@pytest.fixture(scope="session", params=["tiny", "paper", "stargan-lite", "dna-gan-lite"])
 def settings(request: pytest.FixtureRequest) -> Settings:
-    """A preset with all its options, shrunk: the paper's, and what goes beyond it."""
-    return load_settings(request.param, SMALL)
+    """The paper's method, what goes beyond it, and the baselines, shrunk."""
+    return small_settings(request.param)
 
 
 @pytest.fixture(scope="session")

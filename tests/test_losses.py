@@ -62,3 +62,16 @@ def test_self_reconstruction_looks_at_untouched_images_only():
     x_fake[0] = 0.25
     assert losses.self_reconstruction(x, x_fake, torch.tensor([True, False])).item() == pytest.approx(0.5)
     assert losses.self_reconstruction(x, x_fake, torch.tensor([False, False])).item() == 0.0
+
+
+def test_the_wasserstein_critic_parts_real_from_fake():
+    # −(2 + 0)/2 + (−3 + 1)/2
+    value = losses.wasserstein_discriminator(torch.tensor([2.0, 0.0]), torch.tensor([-3.0, 1.0]))
+    assert value.item() == pytest.approx(-2.0)
+
+
+def test_reconstruction_is_the_mean_over_pixels():
+    x = torch.zeros(2, 3, 4, 4)
+    x_rec = x.clone()
+    x_rec[0] = -0.5
+    assert losses.reconstruction(x, x_rec).item() == pytest.approx(0.25)

@@ -48,6 +48,15 @@ OnProblemOption = Annotated[
     str, typer.Option("--on-problem", help="stop or skip: what to do about missing or unreadable images and labels.")
 ]
 Preset = Annotated[str, typer.Option("--preset", "-p", help="tiny, lite, paper, or the path of a .toml file.")]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        "-m",
+        help="latent-swap (ours), stargan or dna-gan; lite and paper are then that method's, at 128 px.",
+        show_default="that of the preset",
+    ),
+]
 Set = Annotated[
     list[str], typer.Option("--set", "-s", metavar="KEY=VALUE", help="Changes one setting, such as train.lr=0.0002.")
 ]
@@ -153,16 +162,21 @@ def grid(
 def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
     """Say what a weights folder holds: attributes, sizes, how it was trained."""
     from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors
+    from traitswap.config import parse_settings
 
     config = load_config(weights, KIND, KEYS)
-    tensors = load_tensors(weights)
-    parts = {part: sum(a.size for n, a in tensors.items() if n.startswith(part)) for part in ("encoder", "decoder")}
-    network = config["settings"]["network"]
+    settings = parse_settings(config["settings"], str(weights))
+    parts: dict[str, int] = {}
+    for name, array in load_tensors(weights).items():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + array.size
+    layout = settings.layout
     lines = {
         "attributes": "; ".join(f"{name} ({', '.join(columns)})" for name, columns in config["attributes"].items()),
         "faces": f"{config['size']}×{config['size']} pixels",
-        "unit": f"{network['unit_channels']} channels an attribute, {network['rest_channels']} for the rest",
+        "unit": f"{layout.unit_channels} channels an attribute, {layout.rest_channels} for the rest",
         "parameters": ", ".join(f"{part} {count:,}" for part, count in parts.items()),
+        "method": settings.method.name,
         "preset": config["preset"],
         "trained on": f"{config['training_data']['name']}, {config['training_data']['train_images']:,} images",
         "images seen": f"{config['images_seen']:,}",
@@ -178,6 +192,7 @@ def train(
         Path, typer.Option("--out", "-o", help="Folder of the run; the same command again goes on with it.")
     ],
     preset: Preset = "lite",
+    method: Method = None,
     attribute: Attributes = [],  # noqa: B006
     changes: Set = [],  # noqa: B006
     max_time: Annotated[str | None, typer.Option(help="Train at most this long: 90s, 30m, 2h.")] = None,
@@ -194,7 +209,7 @@ def train(
 
     A first try that needs no data:  traitswap train --preset tiny --data drawn --out runs/first
     """
-    settings = _settings(preset, changes, attribute)
+    settings = _settings(preset, changes, attribute, method)
     seconds = _seconds(max_time) if max_time else float("inf")
     _needs_torch()
     from traitswap.training import loop, setup, state
@@ -205,10 +220,12 @@ def train(
         _print_estimate(settings, setup.estimate(settings, faces))
         return
     state.open_run(settings, faces, out)
-    method, watch = setup.prepare_run(settings, faces, out, setup.Classifiers(guide, health), identity_network, console)
+    trained, watch = setup.prepare_run(
+        settings, faces, out, setup.Classifiers(guide, health), identity_network, console
+    )
     # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
     deadline = time.monotonic() + seconds
-    seen = loop.train(settings, method, faces, out, watch, console, loop.Limits(deadline, max_images))
+    seen = loop.train(settings, trained, faces, out, watch, console, loop.Limits(deadline, max_images))
     typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
 
 
@@ -309,20 +326,22 @@ def presets() -> None:
 
     from traitswap.config import preset_names
 
-    for name in preset_names():
+    names = preset_names()
+    width = max(map(len, names))
+    for name in names:
         path = resources.files("traitswap.presets") / f"{name}.toml"
-        typer.echo(f"{name:<8} {path}")
-        typer.echo(f"         {path.read_text('utf-8').splitlines()[0].removeprefix('# ')}")
+        typer.echo(f"{name:<{width}} {path}")
+        typer.echo(f"{'':<{width}} {path.read_text('utf-8').splitlines()[0].removeprefix('# ')}")
 
 
-def _settings(preset: str, changes: Sequence[str], attributes: Sequence[str]) -> "Settings":
+def _settings(preset: str, changes: Sequence[str], attributes: Sequence[str], method: str | None = None) -> "Settings":
     from traitswap.attributes import check_attributes, parse_attribute
     from traitswap.config import load_settings
 
     chosen = [parse_attribute(text) for text in attributes]
     if chosen:
         check_attributes(chosen)
-    return load_settings(preset, changes, {a.name: a.columns for a in chosen} if chosen else None)
+    return load_settings(preset, changes, {a.name: a.columns for a in chosen} if chosen else None, method)
 
 
 def _print_estimate(settings: "Settings", estimate: Any) -> None:

@@ -11,6 +11,7 @@ from traitswap import swap
 from traitswap.attributes import Layout
 
 FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Codec(Protocol):
         """Height and width of a face, pixels."""
         ...
 
-    def encode(self, faces: FloatArray, labels: NDArray[Any] | None = None) -> Codes:
+    def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
         """Faces (N × 3 × size × size, −1 … 1) → codes.
 
-        `labels`, where they are known, is N × len(layout.columns) of 0 and 1, in that order: some baselines are guided
-        by the labels of photo and reference; others ignore them.
+        `labels`: N × columns of 0 and 1 in the order of `layout.columns`, for the methods that need them (StarGAN);
+        these raise `TraitswapError` where there are none.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Settings: frozen, validated, JSON both ways; presets are TOML files that a user can copy."""
+"""Settings of the paper's method, and where any settings come from: presets are TOML files that a user can copy."""
 
 import json
 import tomllib
@@ -7,28 +7,24 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from traitswap.attributes import Layout, attributes_from
+from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.errors import TraitswapError, nearest
+from traitswap.settings import ClassifierSettings as ClassifierSettings
+from traitswap.settings import DataSettings as DataSettings
+from traitswap.settings import MethodBase, NetworkBase, Positive, Share, Weight, Widths
+from traitswap.settings import Settings as Settings
+from traitswap.settings import TrainSettings as TrainSettings
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-Positive = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetworkSettings(_Frozen):
+class NetworkSettings(NetworkBase):
     """Sizes of encoder, decoder and discriminator. The last of `widths` is the trunk's."""
 
-    size: Positive
-    """Height and width of a face, pixels."""
-    widths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    widths: Widths
     """Channels after the first convolution and after each stride-2 one."""
     patch: Literal[1, 2] = 1
     """2: the picture enters and leaves as 2×2 patches folded into channels, a quarter of the work."""
@@ -45,26 +41,25 @@ class NetworkSettings(_Frozen):
     """Width of that branch, and the size to which it averages the face down."""
     residual: bool = False
     """The decoder adds a change to the photo instead of drawing the whole picture."""
-    discriminator_widths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    discriminator_widths: Widths
     spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
     """Slope of its leaky ReLU below 0."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
-        for what, stride in (
+        self.check_strides(
             ("the stride of network.widths", self.patch * 2 ** (len(self.widths) - 1)),
             ("the stride of network.discriminator_widths", 2 ** len(self.discriminator_widths)),
             ("network.unit_size", self.unit_size if self.pool_units else 1),
-        ):
-            if self.size % stride:
-                raise ValueError(f"size {self.size} is not a multiple of {stride}, {what}")
+        )
         return self
 
 
-class MethodSettings(_Frozen):
+class MethodSettings(MethodBase):
     """The objective, eq. 7, and the options that go beyond the paper (all off there)."""
 
+    name: Literal["latent-swap"] = "latent-swap"
     lambda_adv: Weight = 1.0
     lambda_cls: Weight = 0.1
     lambda_ver: Weight = 0.1
@@ -90,7 +85,7 @@ class MethodSettings(_Frozen):
     soft_targets: bool = False
     """The guide's opinion of photo and reference is the target, in place of their labels: free of label noise, and a
     degree instead of yes or no."""
-    related_correlation: Annotated[float, Field(ge=0, le=1)] = 0.4
+    related_correlation: Share = 0.4
     """With `keep_labels`: columns that correlate with an attribute more than this, in the data's labels, are free when
     it is swapped. A smile lifts the cheeks; to demand that they stay would forbid it."""
 
@@ -101,60 +96,12 @@ class MethodSettings(_Frozen):
         return self
 
 
-class ClassifierSettings(_Frozen):
-    """A small attribute classifier, trained before the run."""
-
-    size: Positive = 64
-    width: Positive = 16
-    images: Positive = 200_000
-    """Training images to see, repeats counted."""
-    batch: Positive = 64
-    lr: Annotated[float, Field(gt=0)] = 2e-3
-
-
-class DataSettings(_Frozen):
-    partition: Literal["official", "random"] = "official"
-    test_count: Positive = 2000
-    drawn_count: Positive = 6000
-    """How many faces `--data drawn` draws."""
-
-
-class TrainSettings(_Frozen):
-    batch: Annotated[int, Field(ge=2, multiple_of=2)] = 16
-    """Images a step; the first half is paired with the second."""
-    images: Positive = 3_200_000
-    """Images to see in all: iterations × batch."""
-    lr: Annotated[float, Field(gt=0)] = 1e-4
-    betas: tuple[Beta, Beta] = (0.5, 0.999)
-    flip: bool = True
-    ema_images: Positive = 10_000
-    """Half-life of the averaged weights, in images."""
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """auto: bf16 where the processor computes in it, else 32-bit."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    report_images: Positive = 1_600
-    save_images: Positive = 16_000
-    sample_images: Positive = 16_000
-    health_pairs: Positive = 128
-    statistics_images: Positive = 1_280
-    """Images from which the batch-normalization statistics of the use path are taken."""
-
-
-class Settings(_Frozen):
-    """Everything that determines a training run besides the data's place and the machine."""
-
-    preset: str
-    attributes: dict[str, tuple[str, ...]]
+class LatentSwapSettings(Settings):
     network: NetworkSettings
     method: MethodSettings = MethodSettings()
-    train: TrainSettings = TrainSettings()
-    data: DataSettings = DataSettings()
-    classifier: ClassifierSettings = ClassifierSettings()
 
     @model_validator(mode="after")
-    def _classifier_fits(self) -> "Settings":
-        if self.network.size % self.classifier.size:
-            raise ValueError(f"size {self.network.size} is not a multiple of classifier.size {self.classifier.size}")
+    def _guide_fits(self) -> "LatentSwapSettings":
         branch = (self.network.unit_width, self.network.unit_size)
         if self.method.guide and self.network.pool_units and branch != (self.classifier.width, self.classifier.size):
             raise ValueError(
@@ -176,6 +123,14 @@ class Settings(_Frozen):
         return Layout(attributes_from(self.attributes), self.network.unit_channels, self.network.rest_channels)
 
 
+_METHODS: dict[str, type[Settings]] = {
+    "latent-swap": LatentSwapSettings,
+    "stargan": StarGANSettings,
+    "dna-gan": DNAGANSettings,
+}
+METHODS = tuple(_METHODS)
+
+
 def preset_names() -> list[str]:
     return sorted(
         p.name.removesuffix(".toml") for p in resources.files("traitswap.presets").iterdir() if p.name.endswith(".toml")
@@ -183,12 +138,20 @@ def preset_names() -> list[str]:
 
 
 def load_settings(
-    preset: str, overrides: Sequence[str] = (), attributes: Mapping[str, Sequence[str]] | None = None
+    preset: str,
+    overrides: Sequence[str] = (),
+    attributes: Mapping[str, Sequence[str]] | None = None,
+    method: str | None = None,
 ) -> Settings:
     """The settings of a preset (a packaged name, or a path to a .toml or .json file) with `key=value` overrides.
 
-    Raises `TraitswapError` for an unknown preset, key or value. `attributes`, if given, replaces the preset's.
+    With `method`, `lite` means that method's own preset of this name (`stargan-lite`), and any other method's is
+    refused. Raises `TraitswapError` for an unknown preset, key or value. `attributes`, if given, replaces the preset's.
     """
+    if method is not None:
+        _known_method(method)
+        if f"{method}-{preset}" in preset_names():
+            preset = f"{method}-{preset}"
     table = _read_table(preset)
     table.setdefault("preset", Path(preset).stem)
     for override in overrides:
@@ -196,13 +159,31 @@ def load_settings(
     if attributes is not None:
         table["attributes"] = dict(attributes)
     settings = parse_settings(table, preset)
-    settings.layout.check_budget(settings.network.widths[-1], settings.network.pool_units)
+    if method not in (None, settings.method.name):
+        raise TraitswapError(
+            f"the preset {preset} is of the method {settings.method.name}, not {method}; presets of {method}: "
+            + ", ".join(name for name in preset_names() if _method_of(_read_table(name)) == method)
+        )
+    if isinstance(settings, LatentSwapSettings):
+        settings.layout.check_budget(settings.network.widths[-1], settings.network.pool_units)
     return settings
 
 
 def parse_settings(table: Mapping[str, Any], origin: str) -> Settings:
-    """Validated `Settings` from a plain table; `origin` names it in the error."""
-    return _validated(Settings, table, origin)
+    """Validated settings from a plain table, of the class of its `method.name`; `origin` names it in the error."""
+    return _validated(_known_method(_method_of(table)), table, origin)
+
+
+def _method_of(table: Mapping[str, Any]) -> str:
+    """Weights that are older than the choice do not name their method."""
+    method = table.get("method")
+    return str(method.get("name", METHODS[0])) if isinstance(method, Mapping) else METHODS[0]
+
+
+def _known_method(name: str) -> type[Settings]:
+    if name not in _METHODS:
+        raise TraitswapError(f"there is no method '{name}'; {nearest(name, METHODS)}")
+    return _METHODS[name]
 
 
 def parse_classifier_settings(table: Mapping[str, Any], origin: str) -> ClassifierSettings:
@@ -214,13 +195,15 @@ def _validated(model: type[_Model], table: Mapping[str, Any], origin: str) -> _M
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        raise TraitswapError(f"settings of {origin}: " + "; ".join(map(_explain, error.errors()))) from None
+        raise TraitswapError(
+            f"settings of {origin}: " + "; ".join(_explain(e, model) for e in error.errors())
+        ) from None
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting '{key}'; {nearest(key, _known_keys(Settings))}"
+        return f"there is no setting '{key}'; {nearest(key, _known_keys(model))}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{key}: {message} (got {problem['input']!r})" if key and problem["type"] != "value_error" else message
 
@@ -261,8 +244,9 @@ def _override(table: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals:
         raise TraitswapError(f"--set {text}: expected key=value, such as train.lr=0.0002")
-    if key not in _known_keys(Settings):
-        raise TraitswapError(f"there is no setting '{key}'; {nearest(key, _known_keys(Settings))}")
+    known = _known_keys(_known_method(_method_of(table)))
+    if key not in known:
+        raise TraitswapError(f"there is no setting '{key}'; {nearest(key, known)}")
     *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})

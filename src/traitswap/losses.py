@@ -1,4 +1,7 @@
-"""Each equation of the paper once: pure functions of tensors to one number. Weights are applied elsewhere."""
+"""Each equation of the paper, and what the baselines add, once: pure functions of tensors to one number.
+
+Weights are applied elsewhere.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +16,11 @@ def adversarial_discriminator(scores_real: Tensor, scores_fake: Tensor) -> Tenso
 def adversarial_generator(scores_fake: Tensor) -> Tensor:
     """L_G of eq. 1: −E D_adv(x̃) (printed without its minus sign)."""
     return -scores_fake.mean()
+
+
+def wasserstein_discriminator(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
+    """The critic's part of eq. 8 of StarGAN, and of DNA-GAN: −E D(x) + E D(x̃). Scores of any shape."""
+    return scores_fake.mean() - scores_real.mean()
 
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
@@ -33,6 +41,11 @@ def classification(logits: Tensor, labels: Tensor, weights: Tensor | None = None
 def cycle_consistency(x_real: Tensor, x_rec: Tensor) -> Tensor:
     """Eq. 4: ‖x_a − x′_a‖₁ + ‖x_b − x′_b‖₁, each a mean over pixels, for batches that hold both images of each pair."""
     return 2 * F.l1_loss(x_rec, x_real)
+
+
+def reconstruction(x_real: Tensor, x_rec: Tensor) -> Tensor:
+    """Eq. 4 of StarGAN, and DNA-GAN's: ‖x − x′‖₁, a mean over pixels and images."""
+    return F.l1_loss(x_rec, x_real)
 
 
 def verification(same: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Exchange, blend: what is done to embeddings. Pure functions on numpy arrays and torch tensors alike."""
+"""Exchange, blend, zero: what is done to embeddings. Pure functions on numpy arrays and torch tensors alike."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -33,6 +33,14 @@ def blend(embedding: Any, references: Mapping[str, Any], layout: Layout, strengt
             result[..., unit, :, :] = reference[..., unit, :, :]
         elif s != 0.0:
             result[..., unit, :, :] = (1.0 - s) * embedding[..., unit, :, :] + s * reference[..., unit, :, :]
+    return result
+
+
+def zero(embedding: Any, layout: Layout, names: Iterable[str]) -> Any:
+    """The embedding with the named units set to 0: what DNA-GAN calls annihilating."""
+    result = _copy(embedding)
+    for name in names:
+        result[..., layout.unit(name), :, :] = 0.0
     return result
 
 

@@ -23,7 +23,7 @@ def images_at(count: int, seed: int, position: int, length: int) -> NDArray[np.i
     return np.concatenate(picks)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)  # DNA-GAN walks two sequences an attribute
 def _shuffle(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 

@@ -1,10 +1,15 @@
-"""What a method is to the training loop: networks, phases of weighted terms, and losses. No loop, no data here."""
+"""What a method is to the training loop: networks, phases of weighted terms, and losses. No loop here."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from traitswap.data.pairs import images_at
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class Phase:
     name: str
     module: str
     terms: tuple[Term, ...]
+    period: int = 1
+    idle: int = 0
+    """The first `idle` of every `period` steps make no update: this is how often D moves without G."""
+    clip: float | None = None
+    """After the update, all parameters of the module are brought to within ± this."""
+
+    def weights(self, step: int) -> dict[str, float]:
+        """Of the terms that are due in a step, by name; none where nothing is updated."""
+        if step % self.period < self.idle:
+            return {}
+        return {term.name: term.weight * term.interval for term in self.terms if term.due(step)}
 
 
 class Method(Protocol):
@@ -33,7 +49,7 @@ class Method(Protocol):
     def phases(self) -> tuple[Phase, ...]: ...
     @property
     def columns(self) -> tuple[str, ...]:
-        """The label columns whose values `prepare` is given, in this order."""
+        """The label columns whose values `draw` and `prepare` are given, in this order."""
         ...
 
     @property
@@ -42,13 +58,37 @@ class Method(Protocol):
         ...
 
     def networks(self) -> dict[str, nn.Module]:
-        """New networks by name; `generator` is the one that is averaged and kept."""
+        """New networks by name; `generator`, a `TransferNetwork`, is the one that is averaged and kept."""
         ...
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> Any:
-        """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1."""
+    def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
+        """Which `count` training faces the step after `images_seen` images sees: a pure function.
+
+        `labels`: those of all training faces, M × columns, 0 or 1. Returns positions in them.
+        """
+        ...
+
+    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> Any:
+        """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1.
+
+        `updates` names the phases that are due. Where the generator's is not, its graph is not needed.
+        """
         ...
 
     def losses(self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: Any) -> dict[str, Tensor]:
         """The unweighted losses of `phase` by name: at least those that are `due`."""
         ...
+
+
+def draw_any(labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
+    """`Method.draw` of the methods that take faces as they come."""
+    return images_at(len(labels), seed, images_seen, count)
+
+
+def gradient_between(score: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor) -> Tensor:
+    """∇ of `score` (faces → N) at x̂ = εx + (1 − ε)x̃, one ε ~ U[0, 1] an image: N × 3 × S × S, differentiable."""
+    epsilon = torch.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
+    x_hat = (epsilon * x_real + (1 - epsilon) * x_fake).requires_grad_()
+    # Images are independent: the gradient of the sum holds that of each.
+    (gradient,) = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)
+    return gradient

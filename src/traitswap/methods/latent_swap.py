@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from traitswap import losses
 from traitswap.attributes import Layout
-from traitswap.config import Settings
-from traitswap.methods.base import Phase, Term
-from traitswap.networks.autoencoder import Generator, GeneratorPass, partner
+from traitswap.config import LatentSwapSettings
+from traitswap.methods.base import Phase, Term, draw_any, gradient_between
+from traitswap.networks.autoencoder import Generator, GeneratorPass
 from traitswap.networks.classifier import AttributeClassifier, draw_augmentation
 from traitswap.networks.discriminator import Discriminator
+from traitswap.networks.transfer import partner
 
 
 class SwapStep(NamedTuple):
@@ -38,7 +41,7 @@ class LatentSwap:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: LatentSwapSettings,
         columns: tuple[str, ...],
         related: Tensor | None = None,
         guide: AttributeClassifier | None = None,
@@ -93,12 +96,24 @@ class LatentSwap:
         generator = Generator(network, self.layout, self.settings.method.verify_averaged)
         if self.guide is not None and generator.encoder.units is not None:
             generator.encoder.units.trunk.load_state_dict(self.guide.trunk.state_dict())
-        return {
-            "generator": generator,
-            "discriminator": Discriminator(network, len(self.columns)),
-        }
+        discriminator = Discriminator(
+            network.size,
+            network.discriminator_widths,
+            network.discriminator_leak,
+            len(self.columns),
+            spectral=network.spectral_norm,
+        )
+        if not network.spectral_norm:
+            # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).
+            for layer in discriminator.trunk:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, network.discriminator_leak)
+        return {"generator": generator, "discriminator": discriminator}
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor) -> SwapStep:
+    def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
+        return draw_any(labels, seed, images_seen, count)
+
+    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> SwapStep:
         owner, related = self.owner.to(x.device), self.related.to(x.device)
         if self.guide is not None:
             self.guide.to(x.device)
@@ -132,11 +147,8 @@ class LatentSwap:
             "cls": losses.classification(logits[: len(s.x_real)], s.y_real),
         }
         if "gp" in due:
-            epsilon = torch.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
-            x_hat = (epsilon * s.x_real + (1 - epsilon) * x_fake).requires_grad_()
-            scores_hat, _ = discriminator(x_hat)
-            # D_adv(x̂) of a whole picture is the mean of its map, as in the other terms; images are independent.
-            (gradient,) = torch.autograd.grad(scores_hat.mean((1, 2, 3)).sum(), x_hat, create_graph=True)
+            # D_adv(x̂) of a whole picture is the mean of its map, as in the other terms.
+            gradient = gradient_between(lambda x: discriminator(x)[0].mean((1, 2, 3)), s.x_real, x_fake)
             parts["gp"] = losses.gradient_penalty(gradient)
         return parts
 

@@ -12,6 +12,7 @@ from traitswap.attributes import Layout
 from traitswap.config import NetworkSettings
 from traitswap.networks.blocks import ResidualBlock, conv_block, down_block, up_block
 from traitswap.networks.classifier import TRUNK_GROWTH, averaged_to, classifier_trunk
+from traitswap.networks.transfer import TransferNetwork, partner
 
 
 class UnitBranch(nn.Module):
@@ -71,7 +72,7 @@ class Decoder(nn.Module):
         kernel = settings.stem_kernel
         self.head = nn.Conv2d(widths[-1], 3 * self.patch**2, kernel, padding=kernel // 2)
 
-    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         """The faces that were encoded, `photo`, and their `own` units are not looked at."""
         h = self.head(self.body(embedding)).float()
         return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
@@ -157,34 +158,31 @@ class GeneratorPass(NamedTuple):
     """Verification logits of (a, b̂) and (b, â), N × k."""
 
 
-class Generator(nn.Module):
+class Generator(TransferNetwork):
     """Enc, Dec and the verification layers: all that the generator's optimizer trains, in one forward pass."""
 
-    channel_attribute: Tensor
-
     def __init__(self, settings: NetworkSettings, layout: Layout, verify_averaged: bool = True) -> None:
-        super().__init__()
-        self.layout = layout
+        super().__init__(layout)
         self.encoder = Encoder(settings, layout)
         self.decoder = decoder_of(settings, layout)
         self.verification = Verification(settings, layout, verify_averaged)
-        self.register_buffer("channel_attribute", torch.tensor(layout.channel_attribute()), persistent=False)
 
-    def exchanged(self, embedding: Tensor, swapped: Tensor) -> Tensor:
-        """Each item's units of `swapped` (N × k, bool) taken from its partner, half a batch away. z never moves."""
-        channels = swapped[:, self.channel_attribute]
-        channels = F.pad(channels, (0, self.layout.rest_channels))[:, :, None, None]
-        return torch.where(channels, partner(embedding), embedding)
-
-    def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
-        """Encode, exchange, decode: the path of use, on a batch of pairs."""
-        e = self.encoder(x)
-        result: Tensor = self.decoder(self.exchanged(e, swapped), x, self.units(e))
-        return result
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        embedding: Tensor = self.encoder(x)
+        return embedding
 
     def units(self, embedding: Tensor) -> Tensor:
         """All that can be swapped of an embedding, N × k·u × s × s."""
         return embedding[:, : self.layout.swapped_channels]
+
+    def decode(self, embedding: Tensor, photo: Tensor) -> Tensor:
+        own = self.encoder.own_units(photo, embedding.shape[2:]) if isinstance(self.decoder, ResidualDecoder) else None
+        result: Tensor = self.decoder(embedding, photo, own)
+        return result
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Without the verification layers, which only training needs."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
 
     def forward(self, x_real: Tensor, swapped: Tensor) -> GeneratorPass:
         e = self.encoder(x_real)
@@ -196,8 +194,3 @@ class Generator(nn.Module):
         return GeneratorPass(
             x_fake, x_rec, self.verification(units, units_hat), self.verification(units, partner(units_hat))
         )
-
-
-def partner(batch: Tensor) -> Tensor:
-    """The other of each pair: image i of a batch of n is paired with image i ± n/2."""
-    return batch.roll(len(batch) // 2, 0)

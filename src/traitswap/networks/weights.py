@@ -10,54 +10,66 @@ from numpy.typing import NDArray
 from torch import nn
 
 from traitswap.attributes import Layout
+from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors, save_weights
-from traitswap.codec import Codec, Codes, FloatArray
-from traitswap.config import ClassifierSettings, Settings, parse_classifier_settings, parse_settings
+from traitswap.codec import Codec, Codes, FloatArray, LabelArray
+from traitswap.config import (
+    ClassifierSettings,
+    LatentSwapSettings,
+    Settings,
+    parse_classifier_settings,
+    parse_settings,
+)
 from traitswap.errors import TraitswapError
-from traitswap.networks.autoencoder import Decoder, Encoder, ResidualDecoder, decoder_of
+from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import AttributeClassifier
+from traitswap.networks.dna_gan import DNAGANGenerator
+from traitswap.networks.stargan import StarGANGenerator
+from traitswap.networks.transfer import TransferNetwork
 
 CLASSIFIER_KIND = "attribute-classifier"
 
 
 class TorchCodec(Codec):
-    """An encoder and a decoder in evaluation mode, behind plain arrays."""
+    """Any method's generator in evaluation mode, behind plain arrays."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder | ResidualDecoder, size: int) -> None:
-        self.encoder = encoder.eval()
-        self.decoder = decoder.eval()
+    def __init__(self, generator: TransferNetwork, size: int) -> None:
+        self.generator = generator.eval()
         self._size = size
 
     @property
     def layout(self) -> Layout:
-        return self.encoder.layout
+        return self.generator.layout
 
     @property
     def size(self) -> int:
         return self._size
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
     @torch.inference_mode()
-    def encode(self, faces: FloatArray, labels: NDArray[Any] | None = None) -> Codes:
-        x = torch.from_numpy(faces).to(next(self.encoder.parameters()).device)
-        embedding = self.encoder(x.contiguous(memory_format=torch.channels_last))
+    def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
+        x = torch.from_numpy(faces).to(self._device)
+        y = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels)).to(self._device)
+        embedding = self.generator.encode(x.contiguous(memory_format=torch.channels_last), y)
         return Codes(embedding.float().cpu().contiguous().numpy(), faces, self.layout)
 
     @torch.inference_mode()
     def decode(self, codes: Codes) -> FloatArray:
-        device = next(self.decoder.parameters()).device
         embedding, photo = (
-            torch.from_numpy(a).to(device).contiguous(memory_format=torch.channels_last)
+            torch.from_numpy(a).to(self._device).contiguous(memory_format=torch.channels_last)
             for a in (codes.embedding, codes.photo)
         )
-        own = self.encoder.own_units(photo, embedding.shape[2:])
-        result: FloatArray = self.decoder(embedding, photo, own).float().cpu().contiguous().numpy()
+        result: FloatArray = self.generator.decode(embedding, photo).float().cpu().contiguous().numpy()
         return result
 
 
 def save_codec(
     folder: Path, codec: TorchCodec, settings: Settings, training_data: dict[str, Any], images_seen: int
 ) -> None:
-    """Writes a weights folder: both networks, and all that is needed to know and use them."""
+    """Writes a weights folder: the generator's parts, and all that is needed to know and use them."""
     config = {
         "kind": KIND,
         "attributes": {a.name: list(a.columns) for a in codec.layout.attributes},
@@ -67,7 +79,8 @@ def save_codec(
         "images_seen": images_seen,
         "settings": settings.model_dump(mode="json"),
     }
-    tensors = {**arrays_of(codec.encoder, "encoder."), **arrays_of(codec.decoder, "decoder.")}
+    parts = codec.generator.parts()
+    tensors = {key: array for name, part in parts.items() for key, array in arrays_of(part, f"{name}.").items()}
     save_weights(folder, tensors, config)
 
 
@@ -76,11 +89,21 @@ def load_codec(folder: Path) -> tuple[TorchCodec, dict[str, Any]]:
     config = load_config(folder, KIND, KEYS)
     settings = parse_settings(config["settings"], str(folder))
     tensors = load_tensors(folder)
-    encoder, decoder = Encoder(settings.network, settings.layout), decoder_of(settings.network, settings.layout)
-    load_arrays(encoder, tensors, folder, "encoder.")
-    load_arrays(decoder, tensors, folder, "decoder.")
-    encoder, decoder = (m.to(memory_format=torch.channels_last) for m in (encoder, decoder))  # type: ignore[call-overload]
-    return TorchCodec(encoder, decoder, settings.network.size), config
+    generator = new_generator(settings)
+    for name, part in generator.parts().items():
+        load_arrays(part, tensors, folder, f"{name}.")
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TorchCodec(generator, settings.network.size), config
+
+
+def new_generator(settings: Settings) -> TransferNetwork:
+    """The generator of the settings' method, with new weights."""
+    if isinstance(settings, StarGANSettings):
+        return StarGANGenerator(settings.network, settings.layout)
+    if isinstance(settings, DNAGANSettings):
+        return DNAGANGenerator(settings.network, settings.layout)
+    assert isinstance(settings, LatentSwapSettings)
+    return Generator(settings.network, settings.layout, settings.method.verify_averaged)
 
 
 def torch_features(module: nn.Module) -> Callable[[FloatArray], NDArray[np.float32]]:

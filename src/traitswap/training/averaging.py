@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from traitswap.networks.autoencoder import Generator
+from traitswap.networks.transfer import TransferNetwork
 
 
 @torch.no_grad()
@@ -17,13 +17,16 @@ def average_into(average: nn.Module, model: nn.Module, images_seen: int, batch: 
 
 
 @torch.no_grad()
-def recompute_statistics(generator: Generator, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+def recompute_statistics(generator: TransferNetwork, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Batch-normalization statistics over what the networks see in use: encode photos, exchange, decode.
 
     In training they mix in faces that are encoded a second time; with those, attributes hardly move in use.
-    `batches` yields faces and which units to exchange, as `Generator.transfer` takes them.
+    `batches` yields faces and which units to exchange, as `TransferNetwork.transfer` takes them; a network without
+    batch normalization needs none of them.
     """
     norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()

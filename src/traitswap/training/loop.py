@@ -13,14 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
-from traitswap.config import Settings
+from traitswap.config import Settings, TrainSettings
 from traitswap.data.cache import FaceData
 from traitswap.data.pairs import images_at
 from traitswap.errors import TraitswapError
 from traitswap.methods.base import Method
-from traitswap.networks.autoencoder import Generator
+from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import TorchCodec, save_codec
 from traitswap.training.averaging import average_into, recompute_statistics
 from traitswap.training.classifier import faces_tensor
@@ -45,7 +45,7 @@ class Run:
     fabric: Fabric
     networks: dict[str, Any]
     optimizers: dict[str, Any]
-    average: Generator
+    average: TransferNetwork
     method: str
     """The method's fingerprint."""
     images_seen: int = 0
@@ -71,7 +71,7 @@ def train(
     run = start(settings, method)
     resume(run, out, console)
     train_split = data.split("train")
-    labels = torch.from_numpy(data.columns_of(method.columns)).float()
+    labels = data.columns_of(method.columns)[train_split]
     end = min(t.images, limits.images or t.images)
     began, counted = time.monotonic(), run.images_seen
     saved = reviewed = run.images_seen
@@ -79,8 +79,9 @@ def train(
         if run.images_seen == 0:
             review(run, settings, data, train_split, health, out, reporter)
         while run.images_seen < end and time.monotonic() < limits.deadline:
-            pick = train_split[images_at(len(train_split), t.seed, run.images_seen, t.batch)]
-            step(run, settings, method, *batch_of(run.fabric, settings, data, labels, pick, run.images_seen))
+            pick = method.draw(labels, t.seed, run.images_seen, t.batch)
+            x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen)
+            step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
             reporter.advance(run.images_seen)
             if due(run.images_seen, t.report_images, t.batch):
                 now = time.monotonic()
@@ -107,13 +108,24 @@ def start(settings: Settings, method: Method) -> Run:
     networks, optimizers = {}, {}
     modules = method.networks()
     average = copy.deepcopy(modules["generator"]).eval().requires_grad_(False)
-    assert isinstance(average, Generator)
+    assert isinstance(average, TransferNetwork)
     for name, module in modules.items():
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.Adam(module.parameters(), lr=t.lr, betas=t.betas)
-        networks[name], optimizers[name] = fabric.setup(module, optimizer)
+        networks[name], optimizers[name] = fabric.setup(module, optimizer_of(t, module))
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(fabric, networks, optimizers, average, method.fingerprint)
+
+
+def optimizer_of(t: TrainSettings, module: nn.Module) -> torch.optim.Optimizer:
+    if t.optimizer == "rmsprop":
+        return torch.optim.RMSprop(module.parameters(), lr=t.lr, alpha=t.alpha)
+    return torch.optim.Adam(module.parameters(), lr=t.lr, betas=t.betas)
+
+
+def learning_rate(t: TrainSettings, images_seen: int) -> float:
+    """Of the step after `images_seen` images: constant, then in the last `lr_decay` of the run falling to 0."""
+    left = 1 - images_seen / t.images
+    return t.lr * min(1.0, left / t.lr_decay) if t.lr_decay else t.lr
 
 
 def precision_of(settings: Settings) -> Any:
@@ -130,34 +142,36 @@ def step_seed(seed: int, images_seen: int) -> int:
     return int(np.random.SeedSequence([seed, images_seen + 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def batch_of(
-    fabric: Fabric, settings: Settings, data: FaceData, labels: Tensor, pick: NDArray[np.int64], images_seen: int
-) -> tuple[Tensor, Tensor]:
-    """Faces (N × 3 × S × S, flipped at random) and labels (N × columns). Seeds the step."""
+def batch_of(fabric: Fabric, settings: Settings, data: FaceData, pick: NDArray[np.int64], images_seen: int) -> Tensor:
+    """The faces at `pick` (N × 3 × S × S, flipped at random). Seeds the step."""
     torch.manual_seed(step_seed(settings.train.seed, images_seen))
     x = faces_tensor(data, pick, fabric.device)
     if settings.train.flip:
         flip = torch.rand(len(pick), device=x.device) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
-    return x.contiguous(memory_format=torch.channels_last), labels[torch.from_numpy(pick)].to(x.device)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor) -> None:
-    """One update of every phase's module, each from its own losses alone, and of the average."""
+    """One update of the module of every phase that is due, each from its own losses alone, and of the average."""
     number = run.images_seen // settings.train.batch
-    shared = method.prepare(run.networks, x, labels)
-    for phase in method.phases:
+    updates = {phase: weights for phase in method.phases if (weights := phase.weights(number))}
+    shared = method.prepare(run.networks, x, labels, [phase.name for phase in updates])
+    rate = learning_rate(settings.train, run.images_seen)
+    for phase, weights in updates.items():
         for name, network in run.networks.items():
             network.requires_grad_(name == phase.module)
-        weights = {term.name: term.weight * term.interval for term in phase.terms if term.due(number)}
-        if not weights:
-            continue
         parts = method.losses(phase.name, weights, run.networks, shared)
-        run.optimizers[phase.module].zero_grad(set_to_none=True)
+        optimizer = run.optimizers[phase.module]
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
         run.fabric.backward(
             sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(()))
         )
-        run.optimizers[phase.module].step()
+        optimizer.step()
+        if phase.clip is not None:
+            clip_parameters(run.networks[phase.module], phase.clip)
         for name, part in parts.items():
             key = f"{phase.name}/{name}"
             total, count = run.sums.get(key, (part.new_zeros(()), 0))
@@ -168,6 +182,12 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
     average_into(
         run.average, run.networks["generator"].module, run.images_seen, settings.train.batch, settings.train.ema_images
     )
+
+
+@torch.no_grad()
+def clip_parameters(module: nn.Module, bound: float) -> None:
+    for parameter in module.parameters():
+        parameter.clamp_(-bound, bound)
 
 
 def due(images_seen: int, interval: int, batch: int) -> bool:
@@ -242,7 +262,7 @@ def review(
     """Statistics of the use path, then the health line, the sample grid and the weights folder."""
     check_finite(run, out)
     recompute_statistics(run.average, statistics_batches(run.fabric, settings, data, train_split))
-    codec = TorchCodec(run.average.encoder, run.average.decoder, settings.network.size)
+    codec = TorchCodec(run.average, settings.network.size)
     line, values = health.check(codec)
     reporter.health(run.images_seen, line, values)
     health.sample(codec, out / "samples" / f"{run.images_seen:09d}.png")

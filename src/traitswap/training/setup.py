@@ -1,28 +1,34 @@
 """A run from its settings: data, classifiers, method, health; and what it would cost, without running it."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
 
+from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.checkpoint import CONFIG_NAME
-from traitswap.config import ClassifierSettings, Settings
+from traitswap.config import ClassifierSettings, LatentSwapSettings, Settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
 from traitswap.data.pairs import held_out_pairs
 from traitswap.data.sources import OnProblem
 from traitswap.errors import TraitswapError
+from traitswap.methods.base import Method
+from traitswap.methods.dna_gan import DNAGAN
 from traitswap.methods.latent_swap import LatentSwap, related_columns
+from traitswap.methods.stargan import StarGAN
 from traitswap.metrics.chunks import Judge
 from traitswap.metrics.evaluation import classifier_for
 from traitswap.metrics.features import OnnxFeatures
-from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier
+from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import load_classifier, save_classifier, torch_features
 from traitswap.progress import bar
 from traitswap.training.classifier import classifier_accuracy, train_classifier
@@ -98,7 +104,7 @@ def obtain_classifier(
     return model
 
 
-def check_guide_fits(guide: AttributeClassifier, settings: Settings) -> None:
+def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -> None:
     """The units' branch starts as a copy of the guide's trunk."""
     width = guide.head.in_features // TRUNK_GROWTH
     if (width, guide.size) != (settings.network.unit_width, settings.network.unit_size):
@@ -108,8 +114,13 @@ def check_guide_fits(guide: AttributeClassifier, settings: Settings) -> None:
         )
 
 
-def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier | None) -> LatentSwap:
+def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier | None) -> Method:
     data.columns_of(settings.layout.columns)  # raises for a column that the data does not have
+    if isinstance(settings, StarGANSettings):
+        return StarGAN(settings)
+    if isinstance(settings, DNAGANSettings):
+        return DNAGAN(settings)
+    assert isinstance(settings, LatentSwapSettings)
     labels = torch.from_numpy(np.ascontiguousarray(data.labels[data.split("train")]))
     return LatentSwap(
         settings,
@@ -126,7 +137,7 @@ def prepare_run(
     classifiers: Classifiers,
     identity_network: Path | None,
     console: Console,
-) -> tuple[LatentSwap, Health]:
+) -> tuple[Method, Health]:
     """The method and the watch over it; classifiers that are not given are trained into `out`."""
     identity = OnnxFeatures(identity_network) if identity_network else None
 
@@ -136,9 +147,11 @@ def prepare_run(
         return obtain_classifier(out / purpose, data, settings.classifier, seed, purpose, console)
 
     seed = settings.train.seed
-    guide = classifier(classifiers.guide, "guide", seed + 1) if settings.method.guide else None
-    if guide is not None and settings.network.pool_units:
-        check_guide_fits(guide, settings)
+    guide = None
+    if isinstance(settings, LatentSwapSettings) and settings.method.guide:
+        guide = classifier(classifiers.guide, "guide", seed + 1)
+        if settings.network.pool_units:
+            check_guide_fits(guide, settings)
     method = build_method(settings, data, guide)
     judge = classifier(classifiers.health, "health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
@@ -155,40 +168,56 @@ class Estimate:
 
 
 def estimate(settings: Settings, data: FaceData) -> Estimate:
-    """What a run takes here, from three steps on random pictures."""
+    """What a run takes here, from steps of every kind on random pictures."""
     guide = AttributeClassifier(len(data.columns), settings.classifier.size, settings.classifier.width)
-    method = build_method(settings, data, guide.eval().requires_grad_(False) if settings.method.guide else None)
+    guided = isinstance(settings, LatentSwapSettings) and settings.method.guide
+    method = build_method(settings, data, guide.eval().requires_grad_(False) if guided else None)
     run = start(settings, method)
     size = settings.network.size
     x = torch.rand(settings.train.batch, 3, size, size, device=run.fabric.device) * 2 - 1
     x = x.contiguous(memory_format=torch.channels_last)
     labels = (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float()
-    held = 0
+    held, most, seconds = 0, 0, 0.0
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal held
         held += tensor.nbytes if not isinstance(tensor, nn.Parameter) else 0
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step(run, settings, method, x, labels)
-    began = time.perf_counter()
-    for _ in range(2):
-        step(run, settings, method, x, labels)
+    for number, share in kinds_of_step(method).items():
+        held = 0
+        run.images_seen = number * settings.train.batch
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            step(run, settings, method, x, labels)
+        most = max(most, held)
+        began = time.perf_counter()
+        for _ in range(2):
+            run.images_seen = number * settings.train.batch
+            step(run, settings, method, x, labels)
+        seconds += share * (time.perf_counter() - began) / 2
     counts = parameter_counts({name: network.module for name, network in run.networks.items()})
     weights = sum(counts.values()) * 4
     return Estimate(
         parameters=counts,
-        memory_mib=(5 * weights + held) / 2**20,
-        seconds_per_step=(time.perf_counter() - began) / 2,
+        memory_mib=(5 * weights + most) / 2**20,
+        seconds_per_step=seconds,
         steps=settings.train.images // settings.train.batch,
     )
 
 
+def kinds_of_step(method: Method) -> dict[int, float]:
+    """The number of one step for each set of terms that are due together, and the share of steps that are like it."""
+    period = math.lcm(*(p.period for p in method.phases), *(t.interval for p in method.phases for t in p.terms))
+    kinds: dict[Any, list[int]] = {}
+    for number in range(period):
+        kinds.setdefault(tuple(tuple(phase.weights(number)) for phase in method.phases), []).append(number)
+    return {numbers[0]: len(numbers) / period for numbers in kinds.values()}
+
+
 def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Trainable parameters by network; encoder, decoder and verification apart."""
+    """Trainable parameters by network; the generator's parts apart."""
     counts: dict[str, int] = {}
     for name, network in networks.items():
-        parts = dict(network.named_children()) if isinstance(network, Generator) else {name: network}
+        parts = dict(network.named_children()) if isinstance(network, TransferNetwork) else {name: network}
         counts |= {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
     return counts

@@ -46,10 +46,12 @@ def open_run(settings: Settings, data: FaceData, out: Path) -> None:
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Settings that differ, as «key: there x, now y»."""
     now, there = flattened(wanted), flattened(found)
+    # Where the learning rate falls towards the end, another end is another schedule.
+    free = _FREE - {"settings.train.images"} if now.get("settings.train.lr_decay") else _FREE
     return [
         f"{key}: there {there.get(key)}, now {now.get(key)}"
         for key in dict.fromkeys([*now, *there])
-        if now.get(key) != there.get(key) and key not in _FREE
+        if now.get(key) != there.get(key) and key not in free
     ]
 
 
