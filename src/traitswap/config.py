@@ -73,9 +73,8 @@ class MethodSettings(MethodBase):
     """Unit differences are averaged over their positions before the verification layer (the paper leaves it open)."""
     keep_labels: bool = False
     """Classify all label columns of the data: those that nothing swapped moves are to stay."""
-    swapped_weight: Weight | dict[str, Weight] = 1.0
-    """Weight, in the generator's classification loss, of the columns that are to change: one for all attributes, or by
-    name (others 1). What covers more of the picture has more to overcome."""
+    swapped_weight: Weight = 1.0
+    """Weight, in the generator's classification loss, of the columns that are to change."""
     lambda_self: Weight = 0.0
     """L1 of photo and result where nothing is swapped."""
     lambda_change: Weight = 0.0
@@ -108,14 +107,6 @@ class LatentSwapSettings(Settings):
                 f"network.unit_width and unit_size are {branch}, but the guide's classifier.width and size are "
                 f"{(self.classifier.width, self.classifier.size)}: the branch starts as its copy, so make them equal"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _weights_of_attributes(self) -> "Settings":
-        weights = self.method.swapped_weight
-        for name in weights if isinstance(weights, dict) else ():
-            if name not in self.attributes:
-                raise ValueError(f"method.swapped_weight: no attribute '{name}'; {nearest(name, self.attributes)}")
         return self
 
     @property

@@ -56,10 +56,6 @@ class LatentSwap:
             if related is not None and m.keep_labels
             else torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
         )
-        weight = m.swapped_weight
-        by_name = weight if isinstance(weight, dict) else dict.fromkeys(self.layout.names, weight)
-        of_attribute = torch.tensor([*(by_name.get(name, 1.0) for name in self.layout.names), 1.0])
-        self.swapped_weight = of_attribute[self.owner]
         self.guide = guide
         # A guide knows the columns of the data, in their order.
         self.guide_columns = [columns.index(c) for c in self.columns]
@@ -120,7 +116,7 @@ class LatentSwap:
         swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
         moved = columns_moved(swapped, owner)
         free = (swapped.float() @ related.float() > 0) & ~moved
-        weights = torch.where(moved, self.swapped_weight.to(x.device), 1.0).masked_fill(free, 0.0)
+        weights = torch.where(moved, self.settings.method.swapped_weight, 1.0).masked_fill(free, 0.0)
         return SwapStep(
             x_real=x,
             y_real=labels,

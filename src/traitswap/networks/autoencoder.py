@@ -53,8 +53,9 @@ class Encoder(nn.Module):
     def own_units(self, x: Tensor, positions: Sequence[int]) -> Tensor:
         """The units alone, N × k·u × s × s, of which `positions` are the last two."""
         if self.units is None:
-            return self(x)[:, : self.layout.swapped_channels]
-        units: Tensor = self.units(x)[:, :, None, None].expand(-1, -1, *positions)
+            units: Tensor = self(x)[:, : self.layout.swapped_channels]
+        else:
+            units = self.units(x)[:, :, None, None].expand(-1, -1, *positions)
         return units
 
 
