@@ -83,28 +83,26 @@ class ResidualDecoder(nn.Module):
     """Embedding (N × C × s × s) and the faces it came from (N × 3 × S × S) → faces: the photo and a change.
 
     It is told how far each unit is from the photo's own: where nothing is swapped there is nothing to change. At every
-    size on the way up the photo is at hand, its pixels folded into channels, so that the change follows lips and
-    strands, which the embedding is too coarse to place.
+    size on the way up the photo is at hand, so that the change follows lips and strands, which the embedding is too
+    coarse to place.
     """
 
     def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
         super().__init__()
         widths = settings.widths[::-1]
         patch = settings.patch
-        self.folds = [patch * 2**i for i in reversed(range(len(widths) - 1))]
         self.entry = nn.Sequential(*entry(settings, layout.channels + layout.swapped_channels))
         self.enlarge = nn.ModuleList(up_block(a, b) for a, b in pairwise(widths))
-        self.merge = nn.ModuleList(
-            conv_block(b + 3 * fold**2, b, 3) for b, fold in zip(widths[1:], self.folds, strict=True)
-        )
+        # Channels of `folded` at each size: at full size, which only patch 1 reaches here, the photo itself.
+        seen = [12] * (len(widths) - 2) + [12 if patch > 1 else 3]
+        self.merge = nn.ModuleList(conv_block(b + c, b, 3) for b, c in zip(widths[1:], seen, strict=False))
         finest = widths[-1]
         if patch > 1:
             # Enlarged smoothly: what is shuffled from channels into pixels takes on the pattern of the patches.
             finest //= patch
             smooth = nn.Upsample(scale_factor=patch, mode="bilinear")
             self.enlarge.append(nn.Sequential(nn.Conv2d(widths[-1], finest - 3, 1), smooth))
-            self.merge.append(conv_block(finest, finest, 3))
-            self.folds.append(1)
+            self.merge.append(nn.Sequential(nn.Conv2d(finest, finest, 3, padding=1), nn.ReLU(inplace=True)))
         self.head = nn.Conv2d(finest, 3, settings.stem_kernel, padding=settings.stem_kernel // 2)
         # Training starts from the photo as it is.
         nn.init.zeros_(self.head.weight)
@@ -113,10 +111,16 @@ class ResidualDecoder(nn.Module):
     def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
         """`own`: the photo's own units, N × k·u × s × s."""
         h = self.entry(torch.cat([embedding, embedding[:, : own.shape[1]] - own], 1))
-        for enlarge, merge, fold in zip(self.enlarge, self.merge, self.folds, strict=True):
-            h = merge(torch.cat([enlarge(h), F.pixel_unshuffle(photo, fold) if fold > 1 else photo], 1))
+        for enlarge, merge in zip(self.enlarge, self.merge, strict=True):
+            h = enlarge(h)
+            h = merge(torch.cat([h, folded(photo, h.shape[-1])], 1))
         result: Tensor = (photo + self.head(h).float()).clamp(-1, 1)
         return result
+
+
+def folded(photo: Tensor, size: int) -> Tensor:
+    """The photo (N × 3 × S × S) at a smaller size: averaged down to twice it, and 2×2 pixels folded into 12 channels."""
+    return photo if photo.shape[-1] == size else F.pixel_unshuffle(averaged_to(photo, 2 * size), 2)
 
 
 def entry(settings: NetworkSettings, channels: int) -> list[nn.Module]:
