@@ -40,7 +40,7 @@ class NetworkSettings(NetworkBase):
     unit_size: Positive = 64
     """Width of that branch, and the size to which it averages the face down."""
     residual: bool = False
-    """The decoder adds a change to the photo instead of drawing the whole picture."""
+    """The decoder adds a change to the photo, which it sees, instead of drawing the whole picture."""
     discriminator_widths: Widths
     spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
@@ -53,6 +53,8 @@ class NetworkSettings(NetworkBase):
             ("the stride of network.discriminator_widths", 2 ** len(self.discriminator_widths)),
             ("network.unit_size", self.unit_size if self.pool_units else 1),
         )
+        if self.residual and self.patch > 1 and self.widths[0] < 8:
+            raise ValueError(f"network.residual with patch 2 needs network.widths from 8 on (got {self.widths[0]})")
         return self
 
 

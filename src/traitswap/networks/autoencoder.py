@@ -119,7 +119,7 @@ class ResidualDecoder(nn.Module):
 
 
 def folded(photo: Tensor, size: int) -> Tensor:
-    """The photo (N × 3 × S × S) at a smaller size: averaged down to twice it, and 2×2 pixels folded into 12 channels."""
+    """The photo (N × 3 × S × S) at a smaller size: averaged down to twice it, 2×2 pixels folded into 12 channels."""
     return photo if photo.shape[-1] == size else F.pixel_unshuffle(averaged_to(photo, 2 * size), 2)
 
 

@@ -137,6 +137,8 @@ def load_classifier(folder: Path) -> tuple[AttributeClassifier, dict[str, Any]]:
     settings = parse_classifier_settings(config["settings"], str(folder))
     model = AttributeClassifier(len(config["columns"]), settings.size, settings.width)
     load_arrays(model, load_tensors(folder), folder)
+    # As it was trained: another layout rounds otherwise, and a resumed run would part from one in one go.
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.eval().requires_grad_(False)
     return model, config
 
