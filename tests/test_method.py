@@ -14,7 +14,8 @@ from traitswap.methods.latent_swap import (
     differing,
     related_columns,
 )
-from traitswap.networks.classifier import AttributeClassifier
+from traitswap.networks.autoencoder import Generator
+from traitswap.networks.classifier import AttributeClassifier, Augmentation, augment, draw_augmentation
 from traitswap.networks.transfer import partner
 from traitswap.swap import exchange
 from traitswap.training.loop import start
@@ -118,6 +119,39 @@ def test_a_pooled_unit_says_nothing_of_places(faces):
     encoder = LatentSwap(settings, faces.columns).networks()["generator"].encoder
     units = encoder(torch.rand(4, 3, 32, 32))[:, : settings.layout.swapped_channels]
     assert torch.equal(units, units[:, :, :1, :1].expand_as(units))
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+@pytest.mark.parametrize("widths", [[8], [8, 12], [8, 12, 16]])
+def test_a_new_residual_generator_returns_the_photo(patch, widths):
+    settings = load_settings("tiny", (*SMALL, f"network.patch={patch}", f"network.widths={widths}"))
+    generator = Generator(settings.network, settings.layout)
+    x = torch.rand(4, 3, 32, 32) * 2 - 1
+    swapped = torch.ones(4, 2, dtype=torch.bool)
+    assert torch.equal(generator(x, swapped).x_fake, x)
+
+
+def test_a_residual_decoder_is_told_what_changes():
+    settings = small_settings("tiny")
+    generator = Generator(settings.network, settings.layout).eval()
+    torch.nn.init.normal_(generator.decoder.head.weight)
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    e = generator.encode(x)
+    far = generator.decoder(e, x, generator.units(e) + 1)
+    assert torch.equal(generator.decode(e, x), generator.decoder(e, x, generator.units(e)))
+    assert not torch.allclose(far, generator.decode(e, x))
+
+
+def test_an_augmentation_of_nothing_changes_nothing():
+    x = torch.rand(3, 3, 16, 16) * 2 - 1
+    still = Augmentation(torch.zeros(3, 5), torch.zeros_like(x))
+    assert torch.allclose(augment(x, still), x, atol=1e-5)
+    drawn = draw_augmentation(64, 16, torch.device("cpu"), torch.Generator().manual_seed(0))
+    deviations = drawn.noise.std((1, 2, 3))
+    assert deviations.max() < 0.21
+    assert deviations.min() < 0.02 < deviations.mean()
+    noise = torch.rand_like(x)
+    assert torch.allclose(augment(x, still._replace(noise=noise)), x + noise, atol=1e-5)
 
 
 def test_soft_targets_are_met_by_a_photo_left_alone(faces):

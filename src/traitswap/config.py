@@ -80,7 +80,7 @@ class MethodSettings(MethodBase):
     lambda_self: Weight = 0.0
     """L1 of photo and result where nothing is swapped."""
     lambda_change: Weight = 0.0
-    """L1 of photo and result, whatever is swapped: what need not change for the attribute's sake is not to."""
+    """L1 of photo and result, whatever is swapped: a change is to be sparse (Shen and Liu, 2017)."""
     guide: bool = False
     """The generator is judged by a classifier trained beforehand, not by the discriminator's own head."""
     soft_targets: bool = False

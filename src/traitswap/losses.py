@@ -65,8 +65,3 @@ def self_reconstruction(x_real: Tensor, x_fake: Tensor, untouched: Tensor) -> Te
     """
     each = (x_fake - x_real).abs().mean((1, 2, 3)) * untouched
     return 2 * each.sum() / untouched.sum().clamp(min=1)
-
-
-def sparse_change(x_real: Tensor, x_fake: Tensor) -> Tensor:
-    """L1 of photo and result over all images, weighed as eq. 4 (Shen and Liu, 2017: a residual is to be sparse)."""
-    return 2 * F.l1_loss(x_fake, x_real)

@@ -163,7 +163,7 @@ class LatentSwap:
         if "self" in due:
             parts["self"] = losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
         if "change" in due:
-            parts["change"] = losses.sparse_change(s.x_real, result.x_fake)
+            parts["change"] = losses.reconstruction(s.x_real, result.x_fake)
         return parts
 
     def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:
