@@ -23,7 +23,7 @@ def write_weights(folder, settings):
     generator = new_generator(settings)
     with torch.no_grad():
         for parameter in generator.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(0.5 * torch.randn_like(parameter))
     about = {"name": "drawn", "fingerprint": "", "train_images": 1}
     save_codec(folder, TorchCodec(generator, SIZE), settings, about, 0)
     return folder
