@@ -27,7 +27,7 @@ SHRUNK = (
     "train.sample_images=12",
     "train.health_pairs=4",
     "train.statistics_images=64",
-    "classifier.images=256",
+    "classifier.images=128",
     "data.drawn_count=80",
 )
 CHANGES = [part for change in SHRUNK for part in ("--set", change)]
@@ -174,7 +174,7 @@ def test_a_dry_run_says_what_is_left_and_leaves_nothing(home, tmp_path, capsys, 
     tables.main(table2.TABLE, "", words)
     said = capsys.readouterr().out
     assert said.count("1,200 images (200 iterations), 0 images seen: about 12.0 hours to go here") == 10
-    assert "guide classifier: 256 images" in said
+    assert "guide classifier: 128 images" in said
     assert "in all about 120.0 hours of training; then 10 evaluations" in said
     assert not (tmp_path / "runs").exists()
 
