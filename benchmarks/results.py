@@ -105,8 +105,9 @@ def _protocol(table: Mapping[str, Any]) -> Iterable[str]:
     )
     yield (
         "Floor: real against real, the same counts: the photos of the results, untouched, against the faces that the "
-        "results are held against. A model that changes nothing gets the floor: read quality with success. Pooled: all "
-        "results against all real faces, as the paper counts; it has no floor."
+        "results are held against. A model that changes nothing gets the floor: read quality with success, and ratios "
+        "of distances near the floor not at all. Pooled: all results against all real faces, as the paper counts; the "
+        "results' own photos are among them, so it has no floor and favours models that change little."
     )
     judged = ", ".join(f"{name} {value:.1%}" for name, value in first["judge_accuracy"].items() if value is not None)
     yield f"Success and labels: by a classifier that took no part in training, right on these real faces: {judged}."
@@ -134,8 +135,12 @@ def _budget(table: Mapping[str, Any]) -> Iterable[str]:
             f"Ours is guided by a classifier trained beforehand, one for all runs, on {guide['settings']['images']:,} "
             "images that the budget does not count; StarGAN and DNA-GAN have none."
         )
-    if any(m["settings"]["method"]["name"] == "stargan" for m in models):
-        yield "StarGAN is told the labels of photo and reference; the others see pictures alone."
+    for method in (m["settings"]["method"] for m in models):
+        if method["name"] == "stargan":
+            yield (
+                "StarGAN is told the labels of photo and reference, the others see pictures alone; its generator "
+                f"moves in every {method['critic_updates']}th iteration."
+            )
 
 
 def _named(network: Mapping[str, str]) -> str:
