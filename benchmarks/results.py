@@ -149,7 +149,8 @@ def _named(network: Mapping[str, str]) -> str:
 
 def _frechet(table: Mapping[str, Any]) -> str:
     """The metric's name, which carries that of its network."""
-    return next(key for key in table["models"][0]["reports"][0]["quality"][ALL] if key.startswith("frechet_"))
+    quality: Mapping[str, Any] = table["models"][0]["reports"][0]["quality"][ALL]
+    return next(key for key in quality if key.startswith("frechet_"))
 
 
 def _values(model: Mapping[str, Any], *path: str) -> list[float | None]:

@@ -110,7 +110,7 @@ def budget(table: Table, given: argparse.Namespace, data: FaceData) -> int:
     all_settings = [settings_of(model, given) for model in table.models]
     whole = math.lcm(*(settings.train.batch for settings in all_settings))
     if given.images:
-        return math.ceil(given.images / whole) * whole
+        return int(math.ceil(given.images / whole) * whole)
     file, key = given.out / f"{table.name}-budget.json", {"minutes": given.minutes, "multiple": whole}
     kept = runs.read_json(file)
     if any(kept.get(name) != value for name, value in key.items()):
