@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,13 @@ def test_a_damaged_state_falls_back_to_the_one_before(settings, faces, tmp_path)
     (out / "state" / "state-000000008.pt").write_bytes(b"")
     with pytest.raises(TraitswapError, match="none of the states"):
         load_state(out)
+
+
+def test_a_kill_between_the_last_state_and_its_weights_costs_nothing(settings, faces, whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("weights"))
+    run(settings, faces, out)
+    assert (whole / "weights/model.safetensors").read_bytes() == (out / "weights/model.safetensors").read_bytes()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(settings, faces, tmp_path, monkeypatch):

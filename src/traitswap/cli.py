@@ -111,18 +111,14 @@ def blend(
     """Draw a row that moves smoothly from the photo's own attribute to the reference's (figure 4)."""
     import numpy as np
 
-    from traitswap.figures import sheet
-    from traitswap.images import read_photo, save_photo, square
+    from traitswap.figures import blend_headings, blend_row, sheet
+    from traitswap.images import save_photo
 
     pipe = _pipeline(weights)
-    taken = _take(pipe, take, {})
-    references, codes = pipe.encode_references(taken), pipe.encode([photo])
-    row = [square(read_photo(photo), pipe.size)]
+    taken = pipe.encode_references(_take(pipe, take, {}))
     amounts = np.linspace(0, 1, steps).tolist()
-    row += [pipe.decode_arrays(codes.blend(references, dict.fromkeys(taken, s)))[0] for s in amounts]
-    row += [square(read_photo(path), pipe.size) for path in dict.fromkeys(taken.values())]
-    headings = ["photo", *(f"{s:.0%}" for s in amounts), *(["reference"] * (len(row) - steps - 1))]
-    save_photo(sheet([row], headings), output)
+    row = blend_row(pipe.decode_arrays, pipe.encode([photo]), taken, amounts)
+    save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output)
     typer.echo(f"wrote {output}")
 
 
@@ -138,23 +134,15 @@ def grid(
     aligned: Aligned = True,
 ) -> None:
     """Draw every photo with every reference's attributes (figure 3)."""
-    import numpy as np
-
-    from traitswap.figures import sheet
-    from traitswap.images import read_photo, save_photo, square
+    from traitswap import figures
+    from traitswap.images import save_photo
 
     pipe = _pipeline(weights)
     names = [name.strip() for name in take.split(",") if name.strip()]
     pipe.check(dict.fromkeys(names), {})
     rows, columns = _pictures(photos), _pictures(references)
-    codes, taken = pipe.encode(rows), pipe.encode(columns)
-    top = [square(read_photo(path), pipe.size) for path in columns]
-    cells: list[list[Any]] = [[None, *top]]
-    for i, path in enumerate(rows):
-        repeated = codes[np.full(len(columns), i)]
-        results = pipe.decode_arrays(repeated.blend(dict.fromkeys(names, taken)))
-        cells.append([square(read_photo(path), pipe.size), *results])
-    save_photo(sheet(cells), output)
+    cells = figures.grid(pipe.decode_arrays, pipe.encode(rows), pipe.encode(columns), names)
+    save_photo(figures.sheet(cells), output)
     typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
 
 

@@ -1,14 +1,49 @@
-"""Pictures of pictures: faces in rows and columns, with headings."""
+"""Pictures of pictures: faces in rows and columns, with headings; the paper's grids and rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from traitswap.images import UInt8Array
+from traitswap.codec import Codes
+from traitswap.images import UInt8Array, to_pixels
+
+Decode = Callable[[Codes], UInt8Array]
+"""Codes → faces, N × S × S × 3: `TransferPipeline.decode_arrays`."""
+Row = list[UInt8Array | None]
 
 _HEADING = 18
 _GAP = 2
+
+
+def grid(decode: Decode, photos: Codes, references: Codes, names: Sequence[str]) -> list[Row]:
+    """Figure 3: each photo, a row, with the named attributes of each reference, a column.
+
+    The first row and the first column are references and photos as they are.
+    """
+    rows: list[Row] = [[None, *pictures_of(references)]]
+    for i, photo in enumerate(pictures_of(photos)):
+        repeated = photos[np.full(len(references), i)]
+        rows.append([photo, *decode(repeated.blend(dict.fromkeys(names, references)))])
+    return rows
+
+
+def blend_row(decode: Decode, photo: Codes, take: Mapping[str, Codes], amounts: Sequence[float]) -> Row:
+    """Figure 4: the photo as it is, with each of `amounts` (0 … 1) of what it takes, and the references as they are."""
+    steps = [decode(photo.blend(take, dict.fromkeys(take, amount)))[0] for amount in amounts]
+    # One that serves several attributes is shown once.
+    references = {id(codes): pictures_of(codes)[0] for codes in take.values()}
+    return [pictures_of(photo)[0], *steps, *references.values()]
+
+
+def blend_headings(amounts: Sequence[float], references: int = 1) -> list[str]:
+    """What stands above the columns of `blend_row`."""
+    return ["photo", *(f"{amount:.0%}" for amount in amounts), *["reference"] * references]
+
+
+def pictures_of(codes: Codes) -> UInt8Array:
+    """The faces that `codes` were made from, N × S × S × 3."""
+    return np.ascontiguousarray(to_pixels(codes.photo).transpose(0, 2, 3, 1))
 
 
 def sheet(rows: Sequence[Sequence[UInt8Array | None]], headings: Sequence[str] = ()) -> UInt8Array:

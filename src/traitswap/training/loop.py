@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
+from traitswap.checkpoint import KEYS, KIND, load_config
 from traitswap.config import Settings, TrainSettings
 from traitswap.data.cache import FaceData
 from traitswap.data.pairs import images_at
@@ -74,10 +75,11 @@ def train(
     labels = data.columns_of(method.columns)[train_split]
     end = min(t.images, limits.images or t.images)
     began, counted = time.monotonic(), run.images_seen
-    saved = reviewed = run.images_seen
+    saved, reviewed = run.images_seen, weights_seen(out)
     with Reporter(out, run.images_seen, end, console) as reporter:
         if run.images_seen == 0:
             review(run, settings, data, train_split, health, out, reporter)
+            reviewed = 0
         while run.images_seen < end and time.monotonic() < limits.deadline:
             pick = method.draw(labels, t.seed, run.images_seen, t.batch)
             x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen)
@@ -95,7 +97,8 @@ def train(
                 reviewed = run.images_seen
         if run.images_seen > saved:
             save(run, out)
-        if run.images_seen > reviewed:
+        # A kill may have come between the last state and its weights.
+        if run.images_seen != reviewed:
             review(run, settings, data, train_split, health, out, reporter)
     return run.images_seen
 
@@ -231,6 +234,14 @@ def save(run: Run, out: Path) -> int:
     }
     save_state(out, run.images_seen, state)
     return run.images_seen
+
+
+def weights_seen(out: Path) -> int | None:
+    """Images seen by the weights in `out`; None where there are none that can be read."""
+    try:
+        return int(load_config(out / "weights", KIND, KEYS)["images_seen"])
+    except TraitswapError:
+        return None
 
 
 @torch.no_grad()

@@ -101,7 +101,8 @@ def obtain_classifier(
         soft_wrap=True,
         markup=False,
     )
-    return model
+    # As a run that goes on will have it: another memory layout rounds otherwise.
+    return load_classifier(folder)[0]
 
 
 def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -> None:
