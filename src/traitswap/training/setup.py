@@ -101,8 +101,7 @@ def obtain_classifier(
         soft_wrap=True,
         markup=False,
     )
-    # As a run that goes on will have it: another memory layout rounds otherwise.
-    return load_classifier(folder)[0]
+    return model
 
 
 def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -> None:
