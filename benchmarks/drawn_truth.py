@@ -1,6 +1,7 @@
 """How near a transfer on drawn faces comes to the truth, which can be drawn too.
 
-    python benchmarks/drawn_truth.py WEIGHTS [--pairs 500] [--json FILE]
+    traitswap train --preset benchmarks/drawn_truth.toml --data drawn --out runs/drawn --max-time 30m
+    python benchmarks/drawn_truth.py runs/drawn/weights [--pairs 300] [--json FILE]
 
 For each attribute, over held-out pairs whose labels of it differ: the mean absolute error (0 … 255) of the transferred
 picture and of the photo left as it was, both against the drawn truth; and how much the pixels moved that only the
