@@ -160,6 +160,16 @@ def test_the_same_person_exposes_who_does_nothing(twins, model, error, nearer):
     assert found["identity"] is None
 
 
+@pytest.mark.parametrize(("model", "kept"), [("perfect", 0), ("dead", 1)])
+def test_labels_that_a_real_smile_moves_stand_beside_those_kept(twins, model, kept):
+    """This judge sees a second label wherever it sees a smile."""
+    people = people_without_and_with(twins, PEOPLE, "Smiling")
+    both = Judge(lambda faces: JUDGE.logits(faces).repeat(2, axis=1), ("Smiling", "High_Cheekbones"))
+    found = measure_same_person(MODELS[model], twins, people, SMILING, 0, None, both)
+    assert (found["kept"], found["kept_real"]) == (kept, 0)
+    assert measure_same_person(MODELS[model], twins, people, SMILING, 0, None, JUDGE)["kept"] is None
+
+
 def test_people_without_both_pictures_do_not_take_part(twins):
     assert people_without_and_with(twins, ["a", "a", "b", "", "c", "c"], "Smiling").tolist() == [[0, 1], [4, 5]]
     with pytest.raises(TraitswapError, match="1 people both with and without Smiling"):

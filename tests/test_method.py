@@ -146,12 +146,26 @@ def test_an_augmentation_of_nothing_changes_nothing():
     x = torch.rand(3, 3, 16, 16) * 2 - 1
     still = Augmentation(torch.zeros(3, 5), torch.zeros_like(x))
     assert torch.allclose(augment(x, still), x, atol=1e-5)
-    drawn = draw_augmentation(64, 16, torch.device("cpu"), torch.Generator().manual_seed(0))
+    drawn = draw_augmentation(64, 16, (1,), torch.device("cpu"), torch.Generator().manual_seed(0))
     deviations = drawn.noise.std((1, 2, 3))
     assert deviations.max() < 0.21
     assert deviations.min() < 0.02 < deviations.mean()
+    coarse = draw_augmentation(64, 16, (4,), torch.device("cpu"), torch.Generator().manual_seed(0)).noise
+    assert (coarse.diff(dim=3).std() / coarse.std()) < 0.6 * (drawn.noise.diff(dim=3).std() / drawn.noise.std())
     noise = torch.rand_like(x)
     assert torch.allclose(augment(x, still._replace(noise=noise)), x + noise, atol=1e-5)
+
+
+def test_units_begin_with_what_the_guide_says_of_their_columns(faces):
+    settings = load_settings("tiny", SMALL)
+    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    encoder = LatentSwap(settings, faces.columns, None, guide).networks()["generator"].encoder.eval()
+    x = torch.rand(4, 3, settings.network.size, settings.network.size) * 2 - 1
+    width = settings.layout.unit_channels
+    for unit, attribute in zip(encoder.units(x).split(width, 1), settings.layout.attributes, strict=True):
+        # Here a unit has fewer channels than hair colour has columns.
+        logits = guide(x)[:, [faces.columns.index(column) for column in attribute.columns[:width]]]
+        torch.testing.assert_close(unit[:, : logits.shape[1]], logits)
 
 
 def test_soft_targets_are_met_by_a_photo_left_alone(faces):

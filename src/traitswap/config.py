@@ -86,6 +86,9 @@ class MethodSettings(MethodBase):
     soft_targets: bool = False
     """The guide's opinion of photo and reference is the target, in place of their labels: free of label noise, and a
     degree instead of yes or no."""
+    target_sharpness: Annotated[float, Field(ge=1)] = 1.0
+    """With `soft_targets`: the guide's logits of the reference are multiplied by it. Where the guide is unsure of the
+    reference, half of the results would else fall on the other side."""
     related_correlation: Share = 0.4
     """With `keep_labels`: columns that correlate with an attribute more than this, in the data's labels, are free when
     it is swapped. A smile lifts the cheeks; to demand that they stay would forbid it."""

@@ -42,6 +42,14 @@ class ClassifierSettings(Frozen):
     """Training images to see, repeats counted."""
     batch: Positive = 64
     lr: Annotated[float, Field(gt=0)] = 2e-3
+    noise_grains: tuple[Positive, ...] = (1,)
+    """Sizes, in pixels, of the grains of the noise through which it sees faces, in training and when it guides."""
+
+    @model_validator(mode="after")
+    def _grains_fit(self) -> "ClassifierSettings":
+        if unfit := [grain for grain in self.noise_grains if self.size % grain]:
+            raise ValueError(f"size {self.size} is not a multiple of noise_grains {', '.join(map(str, unfit))}")
+        return self
 
 
 class DataSettings(Frozen):

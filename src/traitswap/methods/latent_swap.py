@@ -91,7 +91,7 @@ class LatentSwap:
         network = self.settings.network
         generator = Generator(network, self.layout, self.settings.method.verify_averaged)
         if self.guide is not None and generator.encoder.units is not None:
-            generator.encoder.units.trunk.load_state_dict(self.guide.trunk.state_dict())
+            generator.encoder.units.start_from(self.guide, self._columns_of_units())
         discriminator = Discriminator(
             network.size,
             network.discriminator_widths,
@@ -105,6 +105,15 @@ class LatentSwap:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, network.discriminator_leak)
         return {"generator": generator, "discriminator": discriminator}
+
+    def _columns_of_units(self) -> dict[int, int]:
+        """The first channels of each unit, and for each the guide's column that it begins as."""
+        width = self.layout.unit_channels
+        return {
+            i * width + j: self.guide_columns[self.columns.index(column)]
+            for i, attribute in enumerate(self.layout.attributes)
+            for j, column in enumerate(attribute.columns[:width])
+        }
 
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         return draw_any(labels, seed, images_seen, count)
@@ -168,13 +177,15 @@ class LatentSwap:
 
     def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:
         """The guide's logits of x̃ and what they should be, N × columns. All are looked at through one augmentation."""
-        augmentation = draw_augmentation(len(s.x_real), guide.size, s.x_real.device)
+        grains = self.settings.classifier.noise_grains
+        augmentation = draw_augmentation(len(s.x_real), guide.size, grains, s.x_real.device)
         logits = guide(s.result.x_fake, augmentation)[:, self.guide_columns]
         if not self.settings.method.soft_targets:
             return logits, s.y_target
         with torch.no_grad():
-            seen = guide(s.x_real, augmentation)[:, self.guide_columns].sigmoid()
-        return logits, torch.where(s.moved, partner(seen), seen)
+            seen = guide(s.x_real, augmentation)[:, self.guide_columns]
+            target = torch.where(s.moved, partner(seen) * self.settings.method.target_sharpness, seen).sigmoid()
+        return logits, target
 
 
 def column_owner(layout: Layout, columns: tuple[str, ...]) -> Tensor:

@@ -119,6 +119,9 @@ def _print_same_person(report: Mapping[str, Any], console: Console) -> None:
     if s["success"] is not None:
         rows.append(("judged to have it", [number(s["success"]), number(s["success_untouched"]), ""]))
         rows.append(("  real image", [number(s["success_real"]), "", ""]))
+    if s["kept"] is not None:
+        rows.append(("other labels kept", [number(s["kept"]), "", ""]))
+        rows.append(("  real image", [number(s["kept_real"]), "", ""]))
     _print_table(console, "", ["result", "untouched", "nearer"], rows)
 
 

@@ -49,7 +49,9 @@ def measure_same_person(
 
     Who takes from whom is a ring through all people, shuffled by `seed`. error: mean absolute difference of pixels to
     the real image, 0 … 255; identity: cosine to it; _untouched: the same for the image without the attribute, that is,
-    for doing nothing; nearer_…: share of people whose result is nearer than that; success: judged to have it.
+    for doing nothing; nearer_…: share of people whose result is nearer than that; success: judged to have it;
+    kept: share of the judge's other columns that are as without it, kept_real: the same of the real image, for a real
+    smile moves other labels too.
     """
     order = np.random.default_rng(seed).permutation(len(people))
     without, real = people[order, 0], people[order, 1]
@@ -72,11 +74,17 @@ def measure_same_person(
             )  # fmt: skip
         if judge:
             own = judge.own(attribute)
-            success, before, there = (judge.logits(faces)[:, own[0]] > 0 for faces in (result, x, y))
-            means.add("", success=success, success_untouched=before, success_real=there)
+            after, before, there = (judge.logits(faces) > 0 for faces in (result, x, y))
+            seen = {"success": after, "success_untouched": before, "success_real": there}
+            means.add("", **{key: labels[:, own[0]] for key, labels in seen.items()})
+            if len(judge.columns) > len(own):
+                rest = np.delete(np.arange(len(judge.columns)), own)
+                alike = {"kept": after, "kept_real": there}
+                means.add("", **{key: (labels == before)[:, rest].mean(1) for key, labels in alike.items()})
         progress(min(start + CHUNK, len(order)))
     keys = ("error", "error_untouched", "nearer_pixels", "identity", "identity_untouched", "nearer_identity", "leaked")
-    return {"people": len(order), **means.of("", (*keys, "success", "success_untouched", "success_real"))}
+    judged = ("success", "success_untouched", "success_real", "kept", "kept_real")
+    return {"people": len(order), **means.of("", (*keys, *judged))}
 
 
 def _error(x: FloatArray, y: FloatArray) -> NDArray[np.float64]:

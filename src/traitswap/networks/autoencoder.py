@@ -1,6 +1,6 @@
 """Encoder, decoder, and the generator's whole training pass: encode, swap, decode, and back again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from traitswap.attributes import Layout
 from traitswap.config import NetworkSettings
 from traitswap.networks.blocks import ResidualBlock, conv_block, down_block, up_block
-from traitswap.networks.classifier import TRUNK_GROWTH, averaged_to, classifier_trunk
+from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier, averaged_to, classifier_trunk
 from traitswap.networks.transfer import TransferNetwork, partner
 
 
@@ -23,6 +23,14 @@ class UnitBranch(nn.Module):
         self.size = size
         self.trunk = classifier_trunk(width)
         self.head = nn.Linear(TRUNK_GROWTH * width, channels)
+
+    @torch.no_grad()
+    def start_from(self, classifier: AttributeClassifier, columns: Mapping[int, int]) -> None:
+        """Copies the classifier: its trunk, and its logit of column `columns[channel]` as each such channel."""
+        self.trunk.load_state_dict(classifier.trunk.state_dict())
+        for channel, column in columns.items():
+            self.head.weight[channel] = classifier.head.weight[column]
+            self.head.bias[channel] = classifier.head.bias[column]
 
     def forward(self, x: Tensor) -> Tensor:
         units: Tensor = self.head(self.trunk(averaged_to(x, self.size)).mean((2, 3)))

@@ -1,5 +1,6 @@
 """A small attribute classifier: it guides, watches or judges a generator, and is frozen while it does."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,21 +40,28 @@ class Augmentation(NamedTuple):
 
 
 def draw_augmentation(
-    count: int, size: int, device: torch.device, generator: torch.Generator | None = None
+    count: int, size: int, grains: Sequence[int], device: torch.device, generator: torch.Generator | None = None
 ) -> Augmentation:
-    """Shift up to ±8 % of the side, scale ±10 %, brightness ±0.2, contrast ±20 %, noise of a deviation up to 0.2."""
+    """Shift up to ±8 % of the side, scale ±10 %, brightness ±0.2, contrast ±20 %, noise of a deviation up to 0.2.
+
+    `grains`: sizes, in pixels, of the grains of the noise; the noises of all of them are added up.
+    """
     spread = torch.tensor([0.16, 0.16, 0.1, 0.2, 0.2], device=device)
     parameters = (torch.rand(count, 5, device=device, generator=generator) * 2 - 1) * spread
     deviation = torch.rand(count, 1, 1, 1, device=device, generator=generator) * 0.2
-    noise = torch.randn(count, 3, size, size, device=device, generator=generator) * deviation
-    return Augmentation(parameters, noise)
+    noise = torch.zeros(count, 3, size, size, device=device)
+    for grain in grains:
+        drawn = torch.randn(count, 3, size // grain, size // grain, device=device, generator=generator)
+        noise += drawn if grain == 1 else F.interpolate(drawn, size=size, mode="bilinear", align_corners=False)
+    return Augmentation(parameters, noise * deviation)
 
 
 def augment(x: Tensor, augmentation: Augmentation) -> Tensor:
     """Faces N × 3 × s × s moved, scaled, brightened and made noisy. Differentiable in `x`.
 
     A generator could otherwise please a frozen classifier by a pattern that only works pixel for pixel. Noise makes a
-    classifier's gradient point at what people see, too (Kaur et al., 2019).
+    classifier's gradient point at what people see, too (Kaur et al., 2019): fine noise against patterns, coarse noise
+    against tints.
     """
     parameters = augmentation.parameters
     shift, scale = parameters[:, :2], 1 + parameters[:, 2]

@@ -39,7 +39,7 @@ def train_classifier(
         y = torch.from_numpy(data.labels[pick]).float()
         flip = torch.rand(len(x), generator=random) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
-        logits = model(x, draw_augmentation(len(x), settings.size, x.device, random))
+        logits = model(x, draw_augmentation(len(x), settings.size, settings.noise_grains, x.device, random))
         loss = F.binary_cross_entropy_with_logits(logits, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

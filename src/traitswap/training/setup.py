@@ -77,7 +77,7 @@ def obtain_classifier(
     """The classifier in `folder`, trained first if it is not there. Raises if it was trained otherwise."""
     origin = {
         "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(mode="json"),
         "seed": seed,
     }
     if (folder / CONFIG_NAME).exists():
