@@ -186,6 +186,22 @@ def test_soft_targets_are_met_by_a_photo_left_alone(faces):
     torch.testing.assert_close(logits.sigmoid(), target)
 
 
+def test_sharp_targets_ask_for_more_of_the_reference_alone(faces):
+    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    found = {}
+    for sharpness in (1, 3):
+        settings = load_settings("tiny", [*SMALL, f"method.target_sharpness={sharpness}"])
+        method = LatentSwap(settings, faces.columns, None, guide)
+        torch.manual_seed(0)
+        networks = start(settings, method).networks
+        x, labels = random_batch(settings, method)
+        s = method.prepare(networks, x, labels, ["D", "G"])
+        torch.manual_seed(1)
+        found[sharpness] = method._guided(guide, s)[1].logit()
+    assert s.moved.any()
+    torch.testing.assert_close(found[3], torch.where(s.moved, 3 * found[1], found[1]))
+
+
 def test_the_paper_preset_is_the_papers_network():
     settings = paper()
     method = LatentSwap(settings, COLUMNS)

@@ -47,8 +47,9 @@ class ClassifierSettings(Frozen):
 
     @model_validator(mode="after")
     def _grains_fit(self) -> "ClassifierSettings":
-        if unfit := [grain for grain in self.noise_grains if self.size % grain]:
-            raise ValueError(f"size {self.size} is not a multiple of noise_grains {', '.join(map(str, unfit))}")
+        for grain in self.noise_grains:
+            if self.size % grain:
+                raise ValueError(f"classifier.size {self.size} is not a multiple of {grain}, one of noise_grains")
         return self
 
 

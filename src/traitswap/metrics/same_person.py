@@ -75,12 +75,11 @@ def measure_same_person(
         if judge:
             own = judge.own(attribute)
             after, before, there = (judge.logits(faces) > 0 for faces in (result, x, y))
-            seen = {"success": after, "success_untouched": before, "success_real": there}
-            means.add("", **{key: labels[:, own[0]] for key, labels in seen.items()})
+            has = own[0]
+            means.add("", success=after[:, has], success_untouched=before[:, has], success_real=there[:, has])
             if len(judge.columns) > len(own):
-                rest = np.delete(np.arange(len(judge.columns)), own)
-                alike = {"kept": after, "kept_real": there}
-                means.add("", **{key: (labels == before)[:, rest].mean(1) for key, labels in alike.items()})
+                kept, kept_real = (np.delete(labels == before, own, 1).mean(1) for labels in (after, there))
+                means.add("", kept=kept, kept_real=kept_real)
         progress(min(start + CHUNK, len(order)))
     keys = ("error", "error_untouched", "nearer_pixels", "identity", "identity_untouched", "nearer_identity", "leaked")
     judged = ("success", "success_untouched", "success_real", "kept", "kept_real")

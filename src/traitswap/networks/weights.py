@@ -127,7 +127,7 @@ def save_classifier(
 ) -> None:
     """Writes a classifier's weights folder. `about` says what it was trained on and how well it does; it must hold
     `held_out_accuracy`, by column."""
-    config = {"kind": CLASSIFIER_KIND, "columns": list(columns), "settings": settings.model_dump(), **about}
+    config = {"kind": CLASSIFIER_KIND, "columns": list(columns), "settings": settings.model_dump(mode="json"), **about}
     save_weights(folder, arrays_of(model), config)
 
 
