@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,7 +206,10 @@ def test_other_attributes_do_not_continue_a_run(settings, faces, whole):
     ):
         with pytest.raises(TraitswapError, match="was begun otherwise"):
             open_run(settings.model_copy(update={"attributes": other}), faces, whole)
+    with pytest.raises(TraitswapError, match=r"was begun otherwise \(data.fingerprint"):
+        open_run(settings, replace(faces, fingerprint="another"), whole)
     assert (whole / "run.json").read_bytes() == before
+    open_run(settings, replace(faces, source_name="the same faces in a folder renamed"), whole)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")

@@ -1,6 +1,7 @@
 """Faces decoded once: a memory-mapped array of pixels for each source and size."""
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -19,8 +20,8 @@ from traitswap.data.sources import PARTITIONS, PLACE_DIGITS, FaceSource, OnProbl
 from traitswap.errors import TraitswapError, nearest
 from traitswap.images import UInt8Array, square
 
-CACHE_VERSION = 1
-"""Counts up when the same source would give other pixels."""
+CACHE_VERSION = 2
+"""Counts up when the same source would give other pixels, or its cache another content."""
 
 _CHUNK = 256
 """Images decoded before they are written: bounds the memory, whatever the disk's speed."""
@@ -32,8 +33,9 @@ _PIXELS, _KEPT, _ABOUT = "pixels.u8", "kept.npy", "about.json"
 class FaceData:
     """N decoded faces: `images` N × size × size × 3 RGB uint8, memory-mapped and read-only.
 
-    `labels` is N × len(columns) of 0 and 1, `partition` N of 0 (train), 1 (val) and 2 (test). `problems` are
-    lines for a person about images that could not be read and are left out.
+    `labels` is N × len(columns) of 0 and 1, `partition` N of 0 (train), 1 (val) and 2 (test). `fingerprint` is
+    hex, of all these but not of where they lie: a data set that moved is the same. `problems` are lines for a
+    person about images that could not be read and are left out.
     """
 
     images: UInt8Array
@@ -102,14 +104,18 @@ def load_faces(
             ) from None
     kept = np.load(folder / _KEPT)
     images = np.memmap(folder / _PIXELS, np.uint8, "r", shape=(len(kept), size, size, 3))
+    labels, names, partition = source.labels[kept], [source.names[i] for i in kept], source.partition[kept]
+    content = hashlib.sha256(json.dumps([about["pixels"], size, names, source.columns]).encode())
+    content.update(labels.tobytes())
+    content.update(partition.tobytes())
     return FaceData(
         images=images,
-        labels=source.labels[kept],
+        labels=labels,
         columns=source.columns,
-        names=[source.names[i] for i in kept],
-        partition=source.partition[kept],
+        names=names,
+        partition=partition,
         source_name=source.name,
-        fingerprint=source.fingerprint,
+        fingerprint=content.hexdigest()[:32],
         problems=tuple(about["problems"]),
     )
 
@@ -149,7 +155,7 @@ def _build(
         _check_space(source, size, folder.parent)
         partial.mkdir()
         try:
-            kept, unreadable = _decode_all(source, size, partial / _PIXELS, progress)
+            kept, unreadable, digest = _decode_all(source, size, partial / _PIXELS, progress)
             problems = []
             if unreadable:
                 named = count_and_name("unreadable images", list(unreadable))
@@ -159,7 +165,7 @@ def _build(
             if problems and on_problem == "stop":
                 stop_for(source.name, problems)
             np.save(partial / _KEPT, np.array(kept, np.int64))
-            about = {"source": source.name, "count": len(kept), "problems": problems}
+            about = {"source": source.name, "count": len(kept), "pixels": digest, "problems": problems}
             (partial / _ABOUT).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
@@ -171,10 +177,11 @@ def _build(
 
 def _decode_all(
     source: FaceSource, size: int, file: Path, progress: Callable[[int, int], None] | None
-) -> tuple[list[int], dict[str, str]]:
-    """Writes the readable images in order; returns their indices, and for the others name → what is wrong."""
+) -> tuple[list[int], dict[str, str], str]:
+    """Writes the readable images in order; returns their indices, for the others name → what is wrong, and SHA-256."""
     kept: list[int] = []
     unreadable: dict[str, str] = {}
+    digest = hashlib.sha256()
 
     def decode(i: int) -> UInt8Array | TraitswapError:
         try:
@@ -192,9 +199,10 @@ def _decode_all(
                 else:
                     kept.append(i)
                     pixels.write(image.tobytes())
+                    digest.update(image.tobytes())
             if progress:
                 progress(chunk.stop, total)
-    return kept, unreadable
+    return kept, unreadable, digest.hexdigest()
 
 
 def _check_space(source: FaceSource, size: int, where: Path) -> None:

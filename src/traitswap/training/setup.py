@@ -76,7 +76,7 @@ def obtain_classifier(
 ) -> AttributeClassifier:
     """The classifier in `folder`, trained first if it is not there. Raises if it was trained otherwise."""
     origin = {
-        "data": {"name": data.source_name, "fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
+        "data": {"fingerprint": data.fingerprint, "size": int(data.images.shape[1])},
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
     }
