@@ -1,0 +1,100 @@
+"""Style prototypes: typical units of every label, stored beside the weights, that stand in for a reference photo."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from traitswap.attributes import Attribute, Layout
+from traitswap.codec import Codes, FloatArray
+from traitswap.errors import TraitswapError, nearest
+from traitswap.files import written_whole
+
+STYLES_NAME = "styles.safetensors"
+MARK = "@"
+"""What a style's name begins with where a photo could stand."""
+
+
+@dataclass(frozen=True)
+class Styles:
+    """For each attribute, its styles by name ("blond", "blond-2", …, the most common first): units U × h × w.
+
+    h and w are 1 where a unit is alike at every place.
+    """
+
+    units: Mapping[str, Mapping[str, FloatArray]]
+
+    def names(self, attribute: str) -> tuple[str, ...]:
+        return tuple(self.units.get(attribute, ()))
+
+    def codes(self, attribute: str, style: str, like: Codes) -> Codes:
+        """Codes of one face that shows nothing but this unit, to be a reference for `like`.
+
+        Raises `TraitswapError` if there is no such style.
+        """
+        known = self.units.get(attribute, {})
+        if style not in known:
+            offer = nearest(style, known) if known else "it has none: traitswap find-styles makes them"
+            raise TraitswapError(f"this model has no style '{MARK}{style}' of {attribute}; {offer}")
+        embedding = np.zeros_like(like.embedding[:1])
+        embedding[:, like.layout.unit(attribute)] = known[style]
+        return Codes(embedding, np.zeros_like(like.photo[:1]), like.layout)
+
+
+def label_names(attribute: Attribute) -> dict[str, tuple[int, ...]]:
+    """The attribute's classes by their styles' name → the labels of its columns: `hair_color` → black, blond, brown.
+
+    An attribute of one column has two: `smiling` and `no-smiling`.
+    """
+    if len(attribute.columns) == 1:
+        name = _short(attribute.columns[0], attribute.name)
+        return {name: (1,), f"no-{name}": (0,)}
+    return {
+        _short(column, attribute.name): tuple(int(other == column) for other in attribute.columns)
+        for column in attribute.columns
+    }
+
+
+def _short(column: str, attribute: str) -> str:
+    """`Blond_Hair` of `hair_color` → blond."""
+    words = column.lower().split("_")
+    return "-".join([word for word in words if word not in attribute.lower().split("_")] or words)
+
+
+def numbered(name: str, units: Sequence[FloatArray]) -> dict[str, FloatArray]:
+    """`blond`, `blond-2`, …"""
+    return {name if i == 0 else f"{name}-{i + 1}": unit for i, unit in enumerate(units)}
+
+
+def save_styles(folder: Path, styles: Styles) -> None:
+    """Writes the styles into a weights folder, whole or not at all."""
+    arrays = {
+        f"{attribute}/{name}": np.ascontiguousarray(unit)
+        for attribute, units in styles.units.items()
+        for name, unit in units.items()
+    }
+    with written_whole(folder / STYLES_NAME) as fresh:
+        try:
+            save_file(arrays, fresh)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(str(error)) from None
+
+
+def load_styles(folder: Path, layout: Layout) -> Styles:
+    """The styles of a weights folder; none where it has no such file."""
+    path = folder / STYLES_NAME
+    if not path.exists():
+        return Styles({})
+    units: dict[str, dict[str, FloatArray]] = {}
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise TraitswapError(f"{path} is damaged or cut short ({error}): get the weights folder again") from None
+    for key, unit in arrays.items():
+        attribute, _, name = key.partition("/")
+        layout.check_names([attribute])
+        units.setdefault(attribute, {})[name] = unit
+    return Styles(units)
