@@ -75,9 +75,8 @@ class MethodSettings(MethodBase):
     """Unit differences are averaged over their positions before the verification layer (the paper leaves it open)."""
     keep_labels: bool = False
     """Classify all label columns of the data: those that nothing swapped moves are to stay."""
-    swapped_weight: Weight | None = None
-    """Weight, in the generator's classification loss, of each attribute that is swapped, shared by its columns; all
-    others weigh 1 each. Without it so do these."""
+    swapped_weight: Weight = 1.0
+    """Weight of the columns of what is swapped in the generator's classification loss; all others weigh 1."""
     lambda_self: Weight = 0.0
     """L1 of photo and result where nothing is swapped."""
     lambda_change: Weight = 0.0

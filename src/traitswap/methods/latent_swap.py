@@ -56,10 +56,6 @@ class LatentSwap:
             if related is not None and m.keep_labels
             else torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
         )
-        # An attribute of three columns is to push no harder than one of one.
-        whole = m.swapped_weight
-        shared = [1.0 if whole is None else whole / len(attribute.columns) for attribute in self.layout.attributes]
-        self.moved_weights = torch.tensor(shared)[self.owner.clamp(min=0)]
         self.guide = guide
         # A guide knows the columns of the data, in their order.
         self.guide_columns = [columns.index(c) for c in self.columns]
@@ -129,7 +125,7 @@ class LatentSwap:
         swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
         moved = columns_moved(swapped, owner)
         free = (swapped.float() @ related.float() > 0) & ~moved
-        weights = torch.where(moved, self.moved_weights.to(x.device), 1.0).masked_fill(free, 0.0)
+        weights = torch.where(moved, self.settings.method.swapped_weight, 1.0).masked_fill(free, 0.0)
         return SwapStep(
             x_real=x,
             y_real=labels,
