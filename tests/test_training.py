@@ -186,6 +186,26 @@ def test_a_killed_run_goes_on_from_its_last_state(tmp_path):
     assert len(list((out / "state").iterdir())) == 2, "two states and nothing else"
 
 
+def test_a_run_that_is_asked_to_stop_saves_what_it_learnt(tmp_path):
+    out = tmp_path / "run"
+    changes = [*SMALL, "train.save_images=400000", "train.sample_images=400000", "train.report_images=4"]
+    command = [sys.executable, "-m", "traitswap", "train", "-p", "tiny", "-d", "drawn", "-o", str(out)]
+    command += [part for change in [*changes, "train.images=400000"] for part in ("-s", change)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    log = out / "log.jsonl"
+    while not (log.exists() and "D/adv" in log.read_text()) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate()
+    assert child.returncode == 130, errors
+    assert errors.count("\n") == 1
+    assert "stopping: saving what is learnt so far" in errors
+    seen = load_state(out)["images_seen"]
+    assert 4 <= seen < 400_000
+    assert loop.weights_seen(out) == seen
+
+
 def test_another_guide_does_not_continue_a_run(settings, faces, whole):
     method, _ = prepare_run(settings, faces, whole, Classifiers(), None, Console(file=io.StringIO()))
     if not method.fingerprint:

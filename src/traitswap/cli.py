@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ import typer
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
+    import threading
+
     from rich.console import Console
 
     from traitswap.config import Settings
@@ -213,8 +216,12 @@ def train(
     )
     # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
     deadline = time.monotonic() + seconds
-    seen = loop.train(settings, trained, faces, out, watch, console, loop.Limits(deadline, max_images))
+    limits = loop.Limits(deadline, max_images)
+    _stop_gently(limits.stop)
+    seen = loop.train(settings, trained, faces, out, watch, console, limits)
     typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
+    if limits.stop.is_set():
+        raise typer.Exit(130)
 
 
 @app.command("train-classifier")
@@ -394,6 +401,18 @@ def _seconds(text: str) -> float:
     if not match:
         raise TraitswapError(f"--max-time {text}: expected a number with s, m or h, such as 90s, 30m or 2h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
+
+
+def _stop_gently(stop: "threading.Event") -> None:
+    """The first Ctrl-C or `kill` sets `stop`, the second is what it always was."""
+
+    def first(number: int, frame: Any) -> None:
+        for each in usual:
+            signal.signal(each, usual[each])
+        typer.echo("stopping: saving what is learnt so far (again: stop at once)", err=True)
+        stop.set()
+
+    usual = {each: signal.signal(each, first) for each in (signal.SIGINT, signal.SIGTERM)}
 
 
 def _on_problem(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Limits:
     deadline: float = math.inf
     """Of `time.monotonic()`."""
     images: int | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set from outside, by Ctrl-C for one: the step is finished, and all is saved as at any other end."""
 
 
 @dataclass
@@ -80,7 +83,7 @@ def train(
         if run.images_seen == 0:
             review(run, settings, data, train_split, health, out, reporter)
             reviewed = 0
-        while run.images_seen < end and time.monotonic() < limits.deadline:
+        while run.images_seen < end and time.monotonic() < limits.deadline and not limits.stop.is_set():
             pick = method.draw(labels, t.seed, run.images_seen, t.batch)
             x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen)
             step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
