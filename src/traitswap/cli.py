@@ -315,6 +315,53 @@ def evaluate(
 
 
 @app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write.")],
+) -> None:
+    """Add ONNX networks to a copy of a weights folder: it then runs without torch, and faster.
+
+    encoder.onnx (x → embedding) and decoder.onnx (embedding, photo → faces) take batches of any size. Their pictures
+    are held against torch's before the folder is kept.
+    """
+    _needs("export", "torch", "onnx", "onnxscript")
+    from traitswap.export import export as write
+
+    if output.exists():
+        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+    difference = write(weights, output)
+    sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.1f} MB" for file in sorted(output.glob("*.onnx")))
+    typer.echo(f"wrote {output} ({sizes}); faces differ from torch's by {difference * 127.5:.1g} of 255 at most")
+
+
+@app.command("find-styles")
+def find_styles(
+    weights: Annotated[Path, typer.Argument(help="Weights folder, which they are written into.")],
+    data: Data,
+    on_problem: OnProblemOption = "stop",
+) -> None:
+    """Find typical styles of every label in the training set, so that @blond can stand for a reference photo."""
+    _needs_torch()
+    from traitswap.config import parse_settings
+    from traitswap.networks.weights import load_codec
+    from traitswap.progress import bar
+    from traitswap.styles import save_styles
+    from traitswap.training import setup, styles
+
+    console = _console()
+    codec, config = load_codec(weights)
+    faces = setup.read_faces(data, parse_settings(config["settings"], str(weights)), _on_problem(on_problem), console)
+    with bar("encode", console) as progress:
+        task = progress.add_task("faces", total=None)
+        found = styles.find_styles(
+            codec, faces, 0, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    save_styles(weights, found)
+    for attribute in found.units:
+        typer.echo(f"{attribute:<12} {' '.join('@' + name for name in found.names(attribute))}")
+
+
+@app.command()
 def presets() -> None:
     """List the packaged presets and where their files are, to be copied and changed."""
     from importlib import resources
@@ -428,11 +475,15 @@ def _split(text: str) -> Any:
 
 
 def _needs_torch() -> None:
+    _needs("train", "torch", "lightning_fabric")
+
+
+def _needs(extra: str, *modules: str) -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "lightning_fabric", "onnxruntime") if find_spec(name) is None]
+    missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        raise TraitswapError(f"training needs {', '.join(missing)}: pip install 'traitswap[train]'")
+        raise TraitswapError(f"this needs {', '.join(missing)}: pip install 'traitswap[{extra}]'")
 
 
 def _console() -> "Console":

@@ -11,6 +11,7 @@ from PIL import Image
 from traitswap.codec import Codec, Codes
 from traitswap.errors import TraitswapError
 from traitswap.images import PhotoLike, UInt8Array, read_photo, square, to_network, to_pixels
+from traitswap.onnx_codec import is_exported, load_onnx_codec
 
 __all__ = ["PhotoLike", "Result", "TransferPipeline"]
 
@@ -40,15 +41,19 @@ class TransferPipeline:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "TransferPipeline":
-        """The pipeline of a weights folder (model.safetensors and config.json), which needs nothing else.
+        """The pipeline of a weights folder, which needs nothing else.
 
-        Raises `TraitswapError` if the folder is not one, or is damaged, or torch is not installed.
+        Exported networks (`traitswap export`) run in onnxruntime; others (model.safetensors) in torch. Raises
+        `TraitswapError` if the folder is not one, or is damaged, or what it needs is not installed.
         """
+        if is_exported(Path(folder)):
+            return cls(*load_onnx_codec(Path(folder)))
         try:
             from traitswap.networks.weights import load_codec
         except ModuleNotFoundError as error:
             raise TraitswapError(
-                f"{error.name} is needed to run these weights and is not installed: pip install 'traitswap[train]'"
+                f"{error.name} is needed to run weights that are not exported and is not installed: "
+                "pip install 'traitswap[train]'"
             ) from None
         return cls(*load_codec(Path(folder)))
 

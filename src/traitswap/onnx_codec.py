@@ -1,0 +1,65 @@
+"""The codec of exported networks: onnxruntime behind the same arrays as torch, and without it."""
+
+from pathlib import Path
+from typing import Any
+
+from traitswap.attributes import Layout
+from traitswap.checkpoint import KEYS, KIND, load_config
+from traitswap.codec import Codec, Codes, FloatArray, LabelArray
+from traitswap.config import parse_settings
+from traitswap.errors import TraitswapError
+
+ENCODER_NAME, DECODER_NAME = "encoder.onnx", "decoder.onnx"
+
+
+class OnnxCodec(Codec):
+    """An encoder (x → embedding) and a decoder (embedding, photo → faces), each of any batch size.
+
+    Threads may share one: a session keeps nothing between runs.
+    """
+
+    def __init__(self, encoder: Any, decoder: Any, layout: Layout, size: int) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self._layout, self._size = layout, size
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
+        (embedding,) = self._encoder.run(None, {"x": faces})
+        return Codes(embedding, faces, self._layout)
+
+    def decode(self, codes: Codes) -> FloatArray:
+        inputs = {"embedding": codes.embedding, "photo": codes.photo}
+        # A decoder that draws the whole picture does not look at the photo, and export leaves such an input out.
+        known = {i.name for i in self._decoder.get_inputs()}
+        (faces,) = self._decoder.run(None, {name: array for name, array in inputs.items() if name in known})
+        result: FloatArray = faces
+        return result
+
+
+def is_exported(folder: Path) -> bool:
+    return (folder / ENCODER_NAME).exists() and (folder / DECODER_NAME).exists()
+
+
+def load_onnx_codec(folder: Path) -> tuple[OnnxCodec, dict[str, Any]]:
+    """The codec of an exported weights folder, and its config.json. Raises `TraitswapError` if it is damaged."""
+    import onnxruntime
+
+    config = load_config(folder, KIND, KEYS)
+    settings = parse_settings(config["settings"], str(folder))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    sessions = []
+    for name in (ENCODER_NAME, DECODER_NAME):
+        try:
+            sessions.append(onnxruntime.InferenceSession(folder / name, options, onnxruntime.get_available_providers()))
+        except Exception as error:  # onnxruntime has no public base class of its errors
+            reason = str(error).splitlines()[0]
+            raise TraitswapError(f"{folder / name} is damaged or cut short ({reason}): export it again") from None
+    return OnnxCodec(sessions[0], sessions[1], settings.layout, settings.network.size), config
