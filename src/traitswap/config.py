@@ -36,6 +36,9 @@ class NetworkSettings(NetworkBase):
     pool_units: bool = False
     """Units come from a branch of the encoder that averages over the picture: they say what an attribute is like and
     not where it lies. With a guide, the branch starts as a copy of the guide's trunk."""
+    unit_logits: bool = False
+    """With a guide: the first channels of each unit start as the guide's logits of the attribute's columns. Training
+    is faster at first; but a guide that is all but certain, as of drawn faces, has no degrees in its logits."""
     unit_width: Positive = 16
     unit_size: Positive = 64
     """Width of that branch, and the size to which it averages the face down."""

@@ -91,7 +91,7 @@ class LatentSwap:
         network = self.settings.network
         generator = Generator(network, self.layout, self.settings.method.verify_averaged)
         if self.guide is not None and generator.encoder.units is not None:
-            generator.encoder.units.start_from(self.guide, self._columns_of_units())
+            generator.encoder.units.start_from(self.guide, self._columns_of_units() if network.unit_logits else {})
         discriminator = Discriminator(
             network.size,
             network.discriminator_widths,

@@ -26,7 +26,7 @@ class UnitBranch(nn.Module):
 
     @torch.no_grad()
     def start_from(self, classifier: AttributeClassifier, columns: Mapping[int, int]) -> None:
-        """Copies the classifier: its trunk, and its logit of column `columns[channel]` as each such channel."""
+        """Copies the classifier: its trunk, and for every channel in `columns` its logit of that column."""
         self.trunk.load_state_dict(classifier.trunk.state_dict())
         for channel, column in columns.items():
             self.head.weight[channel] = classifier.head.weight[column]
