@@ -1,6 +1,7 @@
 """What a person types, right and wrong: one clear line, a non-zero exit, no traceback, nothing lost."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -119,6 +120,27 @@ def test_info_says_what_the_weights_are(files, capsys):
     assert lines["preset"] == "tiny"
     assert lines["faces"] == "32×32 pixels"
     assert "images seen  16" in said
+
+
+def test_exported_weights_give_the_same_pictures(files, tmp_path, capsys):
+    ok(["export", files["w"], "-o", tmp_path / "onnx"])
+    assert "of 255 at most" in capsys.readouterr().out
+    refused(capsys, ["export", files["w"], "-o", tmp_path / "onnx"], "exists", "--output")
+    for weights, out in ((files["w"], "torch.png"), (tmp_path / "onnx", "onnx.png")):
+        ok(["transfer", files["a"], "--take", f"smiling={files['b']}", "-w", weights, "-o", tmp_path / out])
+    ours, theirs = (read_photo(tmp_path / f"{name}.png").astype(int) for name in ("torch", "onnx"))
+    assert np.abs(ours - theirs).max() <= 1
+
+
+def test_styles_are_found_and_named(files, tmp_path, capsys):
+    weights = tmp_path / "weights"
+    shutil.copytree(files["w"], weights)
+    capsys.readouterr()
+    ok(["find-styles", weights, "--data", "drawn"])
+    said = capsys.readouterr().out
+    assert "@black @black-2 @black-3 @blond" in said
+    assert "@no-smiling" in said
+    assert (weights / "styles.safetensors").exists()
 
 
 def test_a_dry_run_trains_nothing(tmp_path, capsys):

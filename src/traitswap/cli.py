@@ -5,7 +5,8 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -217,8 +218,8 @@ def train(
     # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
     deadline = time.monotonic() + seconds
     limits = loop.Limits(deadline, max_images)
-    _stop_gently(limits.stop)
-    seen = loop.train(settings, trained, faces, out, watch, console, limits)
+    with _stopping_gently(limits.stop):
+        seen = loop.train(settings, trained, faces, out, watch, console, limits)
     typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
     if limits.stop.is_set():
         raise typer.Exit(130)
@@ -450,16 +451,26 @@ def _seconds(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
 
 
-def _stop_gently(stop: "threading.Event") -> None:
+@contextmanager
+def _stopping_gently(stop: "threading.Event") -> Iterator[None]:
     """The first Ctrl-C or `kill` sets `stop`, the second is what it always was."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
     def first(number: int, frame: Any) -> None:
-        for each in usual:
-            signal.signal(each, usual[each])
+        restore()
         typer.echo("stopping: saving what is learnt so far (again: stop at once)", err=True)
         stop.set()
 
-    usual = {each: signal.signal(each, first) for each in (signal.SIGINT, signal.SIGTERM)}
+    for number in usual:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _on_problem(text: str) -> Any:
