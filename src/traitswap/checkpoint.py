@@ -24,10 +24,7 @@ def save_weights(folder: Path, tensors: Mapping[str, NDArray[Any]], config: Mapp
     """Writes a weights folder, whole or not at all."""
     with written_whole(folder) as fresh:
         fresh.mkdir()
-        try:
-            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, fresh / WEIGHTS_NAME)
-        except SafetensorError as error:  # a full disk, among others
-            raise OSError(str(error)) from None
+        write_tensors(fresh / WEIGHTS_NAME, tensors)
         (fresh / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
@@ -51,13 +48,21 @@ def load_config(folder: Path, kind: str, keys: Collection[str]) -> dict[str, Any
     return config
 
 
-def load_tensors(folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a weights folder by name, exactly as they were saved."""
-    path = folder / WEIGHTS_NAME
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays by name; `OSError` if that fails."""
+    try:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+    except SafetensorError as error:  # a full disk, among others
+        raise OSError(str(error)) from None
+
+
+def load_tensors(folder: Path, file: str = WEIGHTS_NAME) -> dict[str, NDArray[Any]]:
+    """The arrays in a file of a weights folder by name, exactly as they were saved."""
+    path = folder / file
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
     except FileNotFoundError:
-        raise TraitswapError(f"{folder} is not a weights folder: it has no {WEIGHTS_NAME}") from None
+        raise TraitswapError(f"{folder} is not a weights folder: it has no {file}") from None
     except (OSError, SafetensorError, ValueError) as error:
         raise TraitswapError(f"{path} is damaged or cut short ({error}): get the weights folder again") from None
     return tensors

@@ -341,12 +341,15 @@ def find_styles(
     data: Data,
     on_problem: OnProblemOption = "stop",
 ) -> None:
-    """Find typical styles of every label in the training set, so that @blond can stand for a reference photo."""
+    """Find typical styles of every label (@blond, @blond-2, …) in the training set, and keep them with the weights.
+
+    They are to stand for a reference photo; --take takes photos alone so far.
+    """
     _needs_torch()
     from traitswap.config import parse_settings
     from traitswap.networks.weights import load_codec
     from traitswap.progress import bar
-    from traitswap.styles import save_styles
+    from traitswap.styles import MARK, save_styles
     from traitswap.training import setup, styles
 
     console = _console()
@@ -359,7 +362,7 @@ def find_styles(
         )
     save_styles(weights, found)
     for attribute in found.units:
-        typer.echo(f"{attribute:<12} {' '.join('@' + name for name in found.names(attribute))}")
+        typer.echo(f"{attribute:<12} {' '.join(MARK + name for name in found.names(attribute))}")
 
 
 @app.command()

@@ -20,6 +20,8 @@ class OnnxCodec(Codec):
 
     def __init__(self, encoder: Any, decoder: Any, layout: Layout, size: int) -> None:
         self._encoder, self._decoder = encoder, decoder
+        # A decoder that draws the whole picture does not look at the photo, and export leaves such an input out.
+        self._decoder_inputs = {i.name for i in decoder.get_inputs()}
         self._layout, self._size = layout, size
 
     @property
@@ -36,9 +38,8 @@ class OnnxCodec(Codec):
 
     def decode(self, codes: Codes) -> FloatArray:
         inputs = {"embedding": codes.embedding, "photo": codes.photo}
-        # A decoder that draws the whole picture does not look at the photo, and export leaves such an input out.
-        known = {i.name for i in self._decoder.get_inputs()}
-        (faces,) = self._decoder.run(None, {name: array for name, array in inputs.items() if name in known})
+        used = {name: array for name, array in inputs.items() if name in self._decoder_inputs}
+        (faces,) = self._decoder.run(None, used)
         result: FloatArray = faces
         return result
 

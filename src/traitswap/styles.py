@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from traitswap.attributes import Attribute, Layout
+from traitswap.checkpoint import load_tensors, write_tensors
 from traitswap.codec import Codes, FloatArray
 from traitswap.errors import TraitswapError, nearest
 from traitswap.files import written_whole
@@ -71,28 +70,15 @@ def numbered(name: str, units: Sequence[FloatArray]) -> dict[str, FloatArray]:
 
 def save_styles(folder: Path, styles: Styles) -> None:
     """Writes the styles into a weights folder, whole or not at all."""
-    arrays = {
-        f"{attribute}/{name}": np.ascontiguousarray(unit)
-        for attribute, units in styles.units.items()
-        for name, unit in units.items()
-    }
+    arrays = {f"{attribute}/{name}": unit for attribute, units in styles.units.items() for name, unit in units.items()}
     with written_whole(folder / STYLES_NAME) as fresh:
-        try:
-            save_file(arrays, fresh)
-        except SafetensorError as error:  # a full disk, among others
-            raise OSError(str(error)) from None
+        write_tensors(fresh, arrays)
 
 
 def load_styles(folder: Path, layout: Layout) -> Styles:
     """The styles of a weights folder; none where it has no such file."""
-    path = folder / STYLES_NAME
-    if not path.exists():
-        return Styles({})
     units: dict[str, dict[str, FloatArray]] = {}
-    try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise TraitswapError(f"{path} is damaged or cut short ({error}): get the weights folder again") from None
+    arrays = load_tensors(folder, STYLES_NAME) if (folder / STYLES_NAME).exists() else {}
     for key, unit in arrays.items():
         attribute, _, name = key.partition("/")
         layout.check_names([attribute])

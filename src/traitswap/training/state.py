@@ -17,8 +17,10 @@ RUN_NAME = "run.json"
 _STATE_NAME = re.compile(r"state-(\d+)\.pt")
 
 # What may change between two calls: how often is reported, when it ends, and the name of the data's folder.
-_FREE = {f"settings.train.{key}" for key in ("images", "report_images", "save_images", "sample_images", "health_pairs")}
-_FREE.add("data.name")
+_FREE = {
+    *(f"settings.train.{key}" for key in ("images", "report_images", "save_images", "sample_images", "health_pairs")),
+    "data.name",
+}
 
 
 def open_run(settings: Settings, data: FaceData, out: Path) -> None:

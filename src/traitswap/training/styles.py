@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from traitswap.codec import Codec, FloatArray
 from traitswap.data.cache import FaceData
-from traitswap.metrics.chunks import faces_of, labels_for
+from traitswap.metrics.chunks import CHUNK, faces_of, labels_for
 from traitswap.styles import Styles, label_names, numbered
 
 FACES = 600
 """Of every label: enough for three clusters, and seconds to encode."""
 STYLES = 3
-BATCH = 32
 
 
 def find_styles(
@@ -40,8 +39,8 @@ def find_styles(
     found: dict[str, dict[str, FloatArray]] = {}
     for (attribute_name, name), indices in chosen.items():
         units = []
-        for start in range(0, len(indices), BATCH):
-            part = indices[start : start + BATCH]
+        for start in range(0, len(indices), CHUNK):
+            part = indices[start : start + CHUNK]
             codes = codec.encode(faces_of(data, part), labels_for(codec, data, part))
             units.append(_without_place(codes.embedding[:, codec.layout.unit(attribute_name)]))
             done += len(part)
