@@ -1,0 +1,47 @@
+"""The command line: parse, call, show. Networks are imported inside commands, so that --help is instant."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from traitswap.cli import training, using
+from traitswap.errors import TraitswapError
+
+app = typer.Typer(
+    name="traitswap",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Take one attribute of a face from one photo, another from a second, and give them to yours.",
+)
+app.add_typer(using.app)
+app.add_typer(training.app)
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """`--photos a b c` as `--photos a --photos b --photos c`, so that a shell's *.png can be given."""
+    result: list[str] = []
+    option = ""
+    fresh = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in ("--photos", "--references") else ""
+            fresh = True
+        elif option:
+            if not fresh:
+                result.append(option)
+            fresh = False
+        result.append(argument)
+    return result
+
+
+def main() -> None:
+    try:
+        app(spread(sys.argv[1:]))
+    except TraitswapError as error:
+        typer.echo(f"traitswap: {error}", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        typer.echo(f"traitswap: {error.filename or 'the disk'}: {error.strerror or error}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,173 @@
+"""Using a model: photos in, photos out."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from traitswap.errors import TraitswapError
+
+if TYPE_CHECKING:
+    from traitswap.pipeline import TransferPipeline
+
+app = typer.Typer()
+
+Weights = Annotated[Path, typer.Option("--weights", "-w", help="Weights folder (model.safetensors and config.json).")]
+Take = Annotated[
+    list[str],
+    typer.Option("--take", "-t", metavar="ATTRIBUTE=REFERENCE", help="What to take from which photo; may be repeated."),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .jpg or .webp.")]
+Aligned = Annotated[
+    bool, typer.Option("--aligned", help="The pictures are face crops, as CelebA's are (so far, all are taken to be).")
+]
+
+
+@app.command()
+def transfer(
+    photo: Annotated[Path, typer.Argument(help="The photo to change.")],
+    weights: Weights,
+    output: Output,
+    take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
+    strength: Annotated[
+        list[str],
+        typer.Option(
+            "--strength", metavar="ATTRIBUTE=0…1", help="How far to go: 0 keeps the photo's own, 1 takes it all."
+        ),
+    ] = [],  # noqa: B006
+    aligned: Aligned = True,
+) -> None:
+    """Give a photo attributes of other photos.
+
+    traitswap transfer me.png --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.png
+    """
+    from traitswap.images import save_photo
+
+    strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
+    pipe = _pipeline(weights)
+    codes = pipe.encode_references(_take(pipe, take, strengths))
+    result = pipe.encode([photo]).blend(codes, strengths)
+    save_photo(pipe.decode_arrays(result)[0], output)
+    typer.echo(f"wrote {output} ({pipe.size}×{pipe.size})")
+
+
+@app.command()
+def blend(
+    photo: Annotated[Path, typer.Argument(help="The photo to change.")],
+    weights: Weights,
+    take: Take,
+    output: Output,
+    steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures from the photo's own to the reference's.")] = 5,
+    aligned: Aligned = True,
+) -> None:
+    """Draw a row that moves smoothly from the photo's own attribute to the reference's (figure 4)."""
+    import numpy as np
+
+    from traitswap.figures import blend_headings, blend_row, sheet
+    from traitswap.images import save_photo
+
+    pipe = _pipeline(weights)
+    taken = pipe.encode_references(_take(pipe, take, {}))
+    amounts = np.linspace(0, 1, steps).tolist()
+    row = blend_row(pipe.decode_arrays, pipe.encode([photo]), taken, amounts)
+    save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output)
+    typer.echo(f"wrote {output}")
+
+
+@app.command()
+def grid(
+    photos: Annotated[list[Path], typer.Option("--photos", help="Photos or folders, one row each.")],
+    references: Annotated[list[Path], typer.Option("--references", help="References or folders, one column each.")],
+    weights: Weights,
+    take: Annotated[
+        str, typer.Option("--take", "-t", help="Attributes to take from the reference: hair_color,smiling.")
+    ],
+    output: Output,
+    aligned: Aligned = True,
+) -> None:
+    """Draw every photo with every reference's attributes (figure 3)."""
+    from traitswap import figures
+    from traitswap.images import save_photo
+
+    pipe = _pipeline(weights)
+    names = [name.strip() for name in take.split(",") if name.strip()]
+    pipe.check(dict.fromkeys(names), {})
+    rows, columns = _pictures(photos), _pictures(references)
+    cells = figures.grid(pipe.decode_arrays, pipe.encode(rows), pipe.encode(columns), names)
+    save_photo(figures.sheet(cells), output)
+    typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
+
+
+@app.command()
+def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
+    """Say what a weights folder holds: attributes, sizes, how it was trained."""
+    from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors
+    from traitswap.config import parse_settings
+
+    config = load_config(weights, KIND, KEYS)
+    settings = parse_settings(config["settings"], str(weights))
+    parts: dict[str, int] = {}
+    for name, array in load_tensors(weights).items():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + array.size
+    layout = settings.layout
+    lines = {
+        "attributes": "; ".join(f"{name} ({', '.join(columns)})" for name, columns in config["attributes"].items()),
+        "faces": f"{config['size']}×{config['size']} pixels",
+        "unit": f"{layout.unit_channels} channels an attribute, {layout.rest_channels} for the rest",
+        "parameters": ", ".join(f"{part} {count:,}" for part, count in parts.items()),
+        "method": settings.method.name,
+        "preset": config["preset"],
+        "trained on": f"{config['training_data']['name']}, {config['training_data']['train_images']:,} images",
+        "images seen": f"{config['images_seen']:,}",
+    }
+    for key, value in lines.items():
+        typer.echo(f"{key:<12} {value}")
+
+
+def _pipeline(weights: Path) -> "TransferPipeline":
+    from traitswap.pipeline import TransferPipeline
+
+    return TransferPipeline.from_pretrained(weights)
+
+
+def _take(pipe: "TransferPipeline", take: Sequence[str], strengths: dict[str, float]) -> dict[str, Any]:
+    named = _named("--take", take)
+    pipe.check(named, strengths)
+    return named
+
+
+def _named(option: str, items: Iterable[str]) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not value:
+            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=VALUE, such as hair_color=her.jpg")
+        if name in result:
+            raise TraitswapError(f"{option} names '{name}' twice: once is enough")
+        result[name] = value
+    return result
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise TraitswapError(f"{what}={text}: expected a number from 0 to 1") from None
+
+
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    """Photos as they are, folders as the images in them."""
+    from PIL import Image
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.registered_extensions())
+        if not inside:
+            raise TraitswapError(f"there are no images in {path}")
+        found += inside
+    return found
