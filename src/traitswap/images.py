@@ -2,8 +2,9 @@
 
 import io
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -12,26 +13,59 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
+from traitswap.metadata import marked, metadata_of, saving_options
 
 UInt8Array = NDArray[np.uint8]
 PhotoLike = str | Path | bytes | Image.Image | UInt8Array
 
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
 MAX_PIXELS = 100_000_000
 """Larger photos are refused before they are decoded: a small file can unpack to many gigabytes."""
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000")
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo that was read. `pixels`: H × W × 3, uint8, RGB, upright."""
+
+    pixels: UInt8Array
+    alpha: UInt8Array | None = None
+    """H × W, if the photo has transparency."""
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    """As `metadata_of` gives it."""
+
+    @property
+    def seen(self) -> UInt8Array:
+        """The pixels as they look on white."""
+        return self.pixels if self.alpha is None else np.asarray(_on_white(self.with_pixels(self.pixels)))
+
+    def with_pixels(self, pixels: UInt8Array) -> Image.Image:
+        """Other pixels in place of these: RGB, or RGBA with this alpha if they are as many; metadata in `info`."""
+        image = Image.fromarray(pixels)
+        if self.alpha is not None and self.alpha.shape == pixels.shape[:2]:
+            image.putalpha(Image.fromarray(self.alpha))
+        image.info.update(self.metadata)
+        return image
 
 
 def read_photo(photo: PhotoLike) -> UInt8Array:
-    """Any photo as an upright RGB array, height × width × 3, uint8.
+    """Any photo as an upright RGB array, height × width × 3, uint8; alpha is laid over white. See `open_photo`."""
+    return open_photo(photo).seen
 
-    `photo` is a path, the bytes of an image file, a PIL image, or an RGB or grey uint8 array. EXIF orientation is
-    applied; alpha is laid over white. Raises `TraitswapError` naming the photo if it cannot be read.
+
+def open_photo(photo: PhotoLike) -> Photo:
+    """Reads any photo: a path, the bytes of an image file, a PIL image, or an RGB or grey uint8 array.
+
+    EXIF orientation is applied; grey, CMYK and 16-bit become 8-bit RGB. Raises `TraitswapError` naming the photo if it
+    cannot be read.
     """
     if isinstance(photo, np.ndarray):
-        return _checked_array(photo)
-    name = str(photo) if isinstance(photo, str | Path) else "the image data"
+        return Photo(_checked_array(photo))
+    name = name_of(photo)
     try:
         if isinstance(photo, Image.Image):
-            return _rgb(photo)
+            return _photo(photo)
         with warnings.catch_warnings():
             # Pillow warns about damaged metadata that does not concern the pixels, and about size, checked below.
             warnings.simplefilter("ignore")
@@ -41,31 +75,52 @@ def read_photo(photo: PhotoLike) -> UInt8Array:
                     raise TraitswapError(
                         f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read"
                     )
-                return _rgb(image)
+                return _photo(image)
     except FileNotFoundError:
         raise TraitswapError(f"no such photo: {name}") from None
     except IsADirectoryError:
         raise TraitswapError(f"{name} is a folder: give one photo") from None
     except UnidentifiedImageError:
-        raise TraitswapError(f"{name} is not an image that can be read (JPEG, PNG, WebP and the like are)") from None
+        raise TraitswapError(
+            f"{name} is not an image that can be read: save it as JPEG, PNG, WebP or the like"
+        ) from None
     except Image.DecompressionBombError:
         raise TraitswapError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise TraitswapError(f"{name} is damaged or cut short ({error}): get another copy") from None
 
 
-def _rgb(image: Image.Image) -> UInt8Array:
-    image = ImageOps.exif_transpose(image)
+def name_of(photo: PhotoLike) -> str:
+    """What a message calls the photo."""
+    return str(photo) if isinstance(photo, str | Path) else "the photo"
+
+
+def _photo(image: Image.Image) -> Photo:
+    image = _upright(image)
+    metadata = metadata_of(image)
     if image.mode.startswith(("I", "F")):
         # 16-bit grey: Pillow would clip it to white when converting.
         data = np.asarray(image, dtype=np.float64)
         grey = np.clip(data / 257.0 if data.max() > 255 else data, 0, 255).astype(np.uint8)
         image = Image.fromarray(grey)
     if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+        pixels = np.array(image.convert("RGBA"))
+        return Photo(np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3]), metadata)
+    return Photo(np.array(image.convert("RGB")), None, metadata)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF damaged in any of many ways: the pixels, which are loaded, are whole.
+        image = image.copy()
+        image.info.pop("exif", None)
+        return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def _checked_array(array: NDArray[Any]) -> UInt8Array:
@@ -90,11 +145,15 @@ def square(array: UInt8Array, size: int) -> UInt8Array:
     height, width = array.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    crop = np.ascontiguousarray(array[top : top + side, left : left + side])
-    if side == size:
-        return crop
-    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(crop, (size, size), interpolation=how), dtype=np.uint8)
+    return resized(np.ascontiguousarray(array[top : top + side, left : left + side]), size)
+
+
+def resized(square: NDArray[Pixel], size: int) -> NDArray[Pixel]:
+    """A square array (S × S × 3, uint8 or float32) at `size` × `size`: averaged to shrink, cubic to enlarge."""
+    if len(square) == size:
+        return square
+    how = cv2.INTER_AREA if len(square) > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (size, size), interpolation=how), square.dtype)
 
 
 def to_network(pixels: Any) -> Any:
@@ -108,12 +167,26 @@ def to_pixels(values: NDArray[Any]) -> UInt8Array:
     return scaled
 
 
-def save_photo(array: UInt8Array, path: Path) -> None:
-    """Writes an H × W × 3 array as an image: whole, or not at all and what was there stays."""
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+def save_photo(image: UInt8Array | Image.Image, path: Path, mark: bool = False) -> None:
+    """Writes a picture, an array (H × W × 3) or an image, in the format that its ending says: whole, or not at all and
+    what was there stays.
+
+    Metadata in the image's `info` (`Photo.with_pixels`) is written too, where the format has a place for it; `mark`
+    adds that a trained model made part of it. Where the format has no transparency, it is laid over white.
+    """
+    file_format = Image.registered_extensions().get(path.suffix.lower(), "")
+    if file_format not in Image.SAVE:
         raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    metadata: dict[str, bytes] = {
+        name: picture.info[name] for name in ("exif", "icc_profile", "xmp") if name in picture.info
+    }
+    if mark:
+        metadata["xmp"] = marked(metadata.get("xmp", b""))
+    if picture.mode == "RGBA" and file_format not in WITH_ALPHA:
+        picture = _on_white(picture)
     with written_whole(path) as fresh:
         try:
-            Image.fromarray(array).save(fresh, quality=95)
+            picture.save(fresh, quality=95, **saving_options(file_format, metadata))
         except ValueError as error:  # too large for the format, for one
-            raise OSError(f"{array.shape[1]}×{array.shape[0]} pixels in this format: {error}") from None
+            raise OSError(f"{picture.width}×{picture.height} pixels in this format: {error}") from None

@@ -20,7 +20,10 @@ Take = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .jpg or .webp.")]
 Aligned = Annotated[
-    bool, typer.Option("--aligned", help="The pictures are face crops, as CelebA's are (so far, all are taken to be).")
+    bool, typer.Option("--aligned", help="The pictures are face crops already, as CelebA's are: look for no faces.")
+]
+NoMark = Annotated[
+    bool, typer.Option("--no-mark", help="Do not say in the picture's XMP that a trained model made part of it.")
 ]
 
 
@@ -36,20 +39,43 @@ def transfer(
             "--strength", metavar="ATTRIBUTE=0…1", help="How far to go: 0 keeps the photo's own, 1 takes it all."
         ),
     ] = [],  # noqa: B006
-    aligned: Aligned = True,
+    face: Annotated[
+        str,
+        typer.Option("--face", metavar="N|all", help="Which face, from 1, the largest (traitswap faces shows them)."),
+    ] = "1",
+    aligned: Aligned = False,
+    no_mark: NoMark = False,
 ) -> None:
-    """Give a photo attributes of other photos.
+    """Give a photo attributes of other photos. What lies away from the face stays as it is.
 
-    traitswap transfer me.png --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.png
+    traitswap transfer me.jpg --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.jpg
     """
-    from traitswap.images import save_photo
-
     strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
     pipe = _pipeline(weights)
-    codes = pipe.encode_references(_take(pipe, take, strengths))
-    result = pipe.encode([photo]).blend(codes, strengths)
-    save_photo(pipe.decode_arrays(result)[0], output)
-    typer.echo(f"wrote {output} ({pipe.size}×{pipe.size})")
+    result = pipe(photo, _named("--take", take), strengths, _which(face), aligned)
+    result.save(output, not no_mark)
+    edited = f", face {', '.join(map(str, result.faces))}" if result.faces else ""
+    typer.echo(f"wrote {output} ({result.image.width}×{result.image.height}{edited})")
+
+
+@app.command()
+def faces(
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    output: Output,
+) -> None:
+    """Show the faces of a photo with the numbers that transfer --face takes, the largest first."""
+    from traitswap.crops import faces_in, trouble
+    from traitswap.figures import numbered
+    from traitswap.images import read_photo, save_photo
+
+    image = read_photo(photo)
+    found = faces_in(image, str(photo))
+    save_photo(numbered(image, found), output)
+    for number, face in enumerate(found, 1):
+        left, top, width, height = (round(value) for value in face.box)
+        reason = trouble(face, image)
+        typer.echo(f"{number}: {width}×{height} pixels at {left}, {top}" + (f"; {reason}" if reason else ""))
+    typer.echo(f"wrote {output}")
 
 
 @app.command()
@@ -59,7 +85,8 @@ def blend(
     take: Take,
     output: Output,
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures from the photo's own to the reference's.")] = 5,
-    aligned: Aligned = True,
+    aligned: Aligned = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Draw a row that moves smoothly from the photo's own attribute to the reference's (figure 4)."""
     import numpy as np
@@ -68,10 +95,12 @@ def blend(
     from traitswap.images import save_photo
 
     pipe = _pipeline(weights)
-    taken = pipe.encode_references(_take(pipe, take, {}))
+    named = _named("--take", take)
+    pipe.check(named, {})
+    taken = pipe.encode_references(named, aligned)
     amounts = np.linspace(0, 1, steps).tolist()
-    row = blend_row(pipe.decode_arrays, pipe.encode([photo]), taken, amounts)
-    save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output)
+    row = blend_row(pipe.decode_arrays, pipe.encode([photo], aligned), taken, amounts)
+    save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output, not no_mark)
     typer.echo(f"wrote {output}")
 
 
@@ -84,7 +113,8 @@ def grid(
         str, typer.Option("--take", "-t", help="Attributes to take from the reference: hair_color,smiling.")
     ],
     output: Output,
-    aligned: Aligned = True,
+    aligned: Aligned = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Draw every photo with every reference's attributes (figure 3)."""
     from traitswap import figures
@@ -94,8 +124,8 @@ def grid(
     names = [name.strip() for name in take.split(",") if name.strip()]
     pipe.check(dict.fromkeys(names), {})
     rows, columns = _pictures(photos), _pictures(references)
-    cells = figures.grid(pipe.decode_arrays, pipe.encode(rows), pipe.encode(columns), names)
-    save_photo(figures.sheet(cells), output)
+    cells = figures.grid(pipe.decode_arrays, pipe.encode(rows, aligned), pipe.encode(columns, aligned), names)
+    save_photo(figures.sheet(cells), output, not no_mark)
     typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
 
 
@@ -132,12 +162,6 @@ def _pipeline(weights: Path) -> "TransferPipeline":
     return TransferPipeline.from_pretrained(weights)
 
 
-def _take(pipe: "TransferPipeline", take: Sequence[str], strengths: dict[str, float]) -> dict[str, Any]:
-    named = _named("--take", take)
-    pipe.check(named, strengths)
-    return named
-
-
 def _named(option: str, items: Iterable[str]) -> dict[str, str]:
     result: dict[str, str] = {}
     for item in items:
@@ -155,6 +179,12 @@ def _number(what: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise TraitswapError(f"{what}={text}: expected a number from 0 to 1") from None
+
+
+def _which(text: str) -> Any:
+    if text != "all" and not text.isdecimal():
+        raise TraitswapError(f"--face {text}: expected a number from 1, or all")
+    return text if text == "all" else int(text)
 
 
 def _pictures(paths: Sequence[Path]) -> list[Path]:

@@ -1,0 +1,201 @@
+"""Where the square around a face lies, and what comes back from it into the photo."""
+
+import cmath
+import math
+
+import numpy as np
+import pytest
+
+from traitswap.crops import FRAME, MIN_WIDTH, Crop, add_change, choose_faces, cut_out, soft_mask, trouble
+from traitswap.errors import TraitswapError
+from traitswap.faces import FoundFace
+
+from .photos import astronaut, scaled, turned, two_faces
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return astronaut()
+
+
+@pytest.fixture(scope="module")
+def crop(photo):
+    return the_crop(photo)
+
+
+def the_crop(image):
+    [(number, crop)] = choose_faces(image, 1, "it")
+    assert number == 1
+    return crop
+
+
+def degrees(crop):
+    return math.degrees(cmath.phase(crop.turn))
+
+
+def corners(crop):
+    return crop.to_photo(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+
+
+def difference(a, b):
+    return np.abs(a.astype(float) - b).mean()
+
+
+@pytest.mark.parametrize("angle", [0, 30, -75, 180])
+def test_the_square_is_found_again_from_its_points(angle):
+    square = Crop.centred(300 + 200j, 150, angle)
+    found = Crop.around(square.to_photo(FRAME))
+    assert found.turn == pytest.approx(square.turn)
+    assert found.shift == pytest.approx(square.shift)
+    assert found.side == pytest.approx(150)
+
+
+def test_points_that_do_not_fit_are_fitted_by_least_squares():
+    true = Crop.centred(100 + 100j, 100, 10)
+    points = true.to_photo(FRAME) + np.array([[5, 0], [-5, 0], [0, 3], [0, 0], [0, 0]])
+
+    def error(crop):
+        z = crop.turn * (points[:, 0] + 1j * points[:, 1]) + crop.shift
+        return (np.abs(z - FRAME[:, 0] - 1j * FRAME[:, 1]) ** 2).sum()
+
+    best = Crop.around(points)
+    assert error(best) < error(true)
+    for change in (1e-3, -1e-3, 1e-3j, -1e-3j):
+        assert error(best) < error(Crop(best.turn * (1 + change), best.shift))
+        assert error(best) < error(Crop(best.turn, best.shift + change))
+
+
+def test_a_crop_shows_what_stands_there():
+    ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 200, 0).repeat(3, 2)
+    crop = Crop.centred(100 + 100j, 80)
+    assert (cut_out(ramp, crop, 80) == ramp[60:140, 60:140]).all()
+    assert np.abs(cut_out(ramp, crop, 40)[0, :, 0] - np.arange(60.5, 140, 2)).max() <= 1
+    quarter = Crop.centred(100 + 100j, 80, 90)
+    assert (cut_out(ramp, quarter, 80) == np.rot90(ramp[60:140, 60:140], -1)).all()
+
+
+def test_a_square_beyond_the_photo_goes_on_with_its_border():
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[:, -1] = 200
+    shown = cut_out(image, Crop.centred(100 + 50j, 40), 40)
+    assert (shown[:, 21:] == 200).all()
+    assert (shown[:, :18] == 0).all()
+
+
+def test_the_astronaut_is_framed_as_celeba_frames_faces(photo, crop):
+    assert degrees(crop) == pytest.approx(-5, abs=4), "she holds her head a little to the side"
+    eyes = crop.to_photo(FRAME[:2])
+    assert np.abs(eyes - [[200.5, 103], [247, 103]]).max() < 6
+    again = the_crop(cut_out(photo, crop, 256))
+    assert np.abs(corners(again) - [[0, 0], [256, 0], [256, 256], [0, 256]]).max() < 20
+
+
+@pytest.mark.parametrize("angle", [-45, -20, 30, 60])
+def test_a_turned_face_is_upright_in_its_crop(photo, crop, angle):
+    image, matrix = turned(photo, angle)
+    found = the_crop(image)
+    assert degrees(found) - degrees(crop) == pytest.approx(angle, abs=6)
+    expected = corners(crop) @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(corners(found) - expected).max() < 0.12 * crop.side
+    assert difference(cut_out(image, found, 64), cut_out(photo, crop, 64)) < 28
+
+
+@pytest.mark.parametrize("size", [300, 4000])
+def test_other_sizes_give_the_same_crop(photo, crop, size):
+    image = scaled(photo, size)
+    found = the_crop(image)
+    assert np.abs(corners(found) * 512 / size - corners(crop)).max() < 0.06 * crop.side
+    assert difference(cut_out(image, found, 64), cut_out(photo, crop, 64)) < 18
+
+
+def test_nothing_outside_the_square_moves(photo):
+    crop = Crop.centred(150 + 400j, 300, 30)  # reaches beyond the photo's edge
+    noise = np.random.default_rng(0).normal(0, 60, (64, 64, 3)).astype(np.float32)
+    changed = add_change(photo, noise, crop)
+    y, x = np.mgrid[:512, :512] + 0.5
+    z = crop.turn * (x + 1j * y) + crop.shift
+    margin = 2 / crop.side
+    inside = (np.minimum(z.real, z.imag) > -margin) & (np.maximum(z.real, z.imag) < 1 + margin)
+    assert (changed[~inside] == photo[~inside]).all()
+    assert (changed[inside] != photo[inside]).mean() > 0.5
+
+
+@pytest.mark.parametrize("side", [40, 64, 350])
+def test_the_middle_gets_the_change_and_keeps_its_grain(side):
+    image = np.random.default_rng(0).integers(50, 150, (400, 400, 3)).astype(np.uint8)
+    crop = Crop.centred(200 + 200j, side, 20)
+    changed = add_change(image, np.full((64, 64, 3), 30, np.float32), crop)
+    reach = int(side / 4)
+    middle = np.s_[200 - reach : 200 + reach, 200 - reach : 200 + reach]
+    assert (changed[middle] == image[middle] + 30).all()
+
+
+def test_no_change_changes_nothing(photo, crop):
+    assert (add_change(photo, np.zeros((64, 64, 3), np.float32), crop) == photo).all()
+
+
+def test_a_change_comes_back_where_it_was_cut_out(photo):
+    crop = Crop.centred(220 + 150j, 200, 25)
+    before = cut_out(photo, crop, 128)
+    change = np.zeros((128, 128, 3), np.float32)
+    change[40:60, 70:100] = 50
+    # Darker, so that nothing is clipped.
+    after = cut_out(add_change(photo // 2, change, crop), crop, 128).astype(float) - cut_out(photo // 2, crop, 128)
+    assert before.shape == after.shape
+    assert np.abs(after - change).mean() < 1
+    assert after[45:55, 75:95].min() > 45
+
+
+def test_the_mask_falls_to_nothing_without_a_step():
+    mask = soft_mask(128)
+    assert mask[0].max() < 0.01
+    assert mask[64, 64] == 1
+    assert np.abs(np.diff(mask, axis=0)).max() < 0.12
+    assert (mask == mask[::-1, ::-1]).all()
+
+
+def face_at(left, top, width):
+    height = 1.2 * width
+    points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]) * [width, height] + [left, top]
+    return FoundFace((left, top, width, height), points.astype(np.float32), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("face", "expected"),
+    [
+        (face_at(50, 50, 60), ""),
+        (face_at(50, 50, MIN_WIDTH - 1), f"is {MIN_WIDTH - 1} pixels wide, at least {MIN_WIDTH} are needed"),
+        (face_at(-10, 50, 60), ""),
+        (face_at(-13, 50, 60), "is cut off"),
+        (face_at(155, 50, 60), "is cut off"),
+        (face_at(50, -24, 60), "is cut off"),
+        (face_at(50, 150, 60), "is cut off"),
+    ],
+)
+def test_faces_too_small_or_cut_off_are_told(face, expected):
+    assert trouble(face, np.zeros((200, 200, 3), np.uint8)).startswith(expected)
+    assert bool(trouble(face, np.zeros((200, 200, 3), np.uint8))) == bool(expected)
+
+
+def test_faces_are_chosen_by_number(photo):
+    image = two_faces()
+    [(_, first)], [(_, second)] = choose_faces(image, 1, "it"), choose_faces(image, 2, "it")
+    assert second.side == pytest.approx(first.side / 2, rel=0.1)
+    assert corners(second)[:, 0].min() > 512
+    both = choose_faces(image, "all", "it")
+    assert [number for number, _ in both] == [1, 2]
+    assert [crop for _, crop in both] == [first, second]
+    for wrong in (0, 3):
+        with pytest.raises(TraitswapError, match=f"it has no face {wrong}: give one of 1 to 2"):
+            choose_faces(image, wrong, "it")
+
+
+def test_all_leaves_out_faces_that_cannot_be_edited(photo):
+    image = two_faces()
+    image[:, 544:] = 255
+    image[100:240, 544:684] = scaled(photo, 140)
+    assert [number for number, _ in choose_faces(image, "all", "it")] == [1]
+    with pytest.raises(TraitswapError, match=r"it: face 2 is 2[0-9] pixels wide"):
+        choose_faces(image, 2, "it")
+    with pytest.raises(TraitswapError, match=r"it: face 1 is 2[0-9] pixels wide"):
+        choose_faces(image[:, 520:], "all", "it")
