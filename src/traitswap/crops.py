@@ -23,14 +23,16 @@ Means of YuNet's points on 300 training faces of CelebA-HQ at 128 pixels (every 
 first 75), enlarged as `upright_crop` enlarges them. Deviations are 0.011–0.018, the nose's x 0.038.
 """
 MIN_WIDTH = 32
-"""Narrower faces are refused: they would be enlarged more than twofold, and a mouth has hardly a dozen pixels."""
+"""Narrower faces are refused. What lite sees of a smile then drifts from what it sees of the same face at full size: by
+0.4 % of the variance between faces at 32 pixels, 4 % at 20, 11 % at 15; and the points of small faces are vague."""
 MIN_MARGIN = 0.1
 """A face is cut off if one of its points is nearer to the photo's edge than this share of its width.
 
 YuNet squeezes the points of a face that is cut off into the photo, so their being outside would be no test.
 """
 SOFT = 0.125
-"""The change fades over this share of the square's side towards its border."""
+"""The change fades over this share of the square's side towards its border. Over less, hair that goes on beyond the
+square shows a straight edge."""
 FINEST = 4096
 """Side, in pixels, of the largest square that is sampled; beyond, it is interpolated, which needs less memory."""
 _BAND = 512
