@@ -185,7 +185,19 @@ def test_exported_weights_give_the_same_pictures(files, tmp_path, capsys):
     assert "of 255 at most" in capsys.readouterr().out
     refused(capsys, ["export", files["w"], "-o", tmp_path / "onnx"], "exists", "--output")
     for weights, out in ((files["w"], "torch.png"), (tmp_path / "onnx", "onnx.png")):
-        ok(["transfer", files["a"], "--take", f"smiling={files['b']}", "-w", weights, "-o", tmp_path / out])
+        ok(
+            [
+                "transfer",
+                files["a"],
+                "--take",
+                f"smiling={files['b']}",
+                "--aligned",
+                "-w",
+                weights,
+                "-o",
+                tmp_path / out,
+            ]
+        )
     ours, theirs = (read_photo(tmp_path / f"{name}.png").astype(int) for name in ("torch", "onnx"))
     assert np.abs(ours - theirs).max() <= 1
 

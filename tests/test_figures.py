@@ -62,7 +62,7 @@ def test_figure_3_has_a_row_for_each_photo_and_a_column_for_each_reference(weigh
             assert (cell_of(picture, i + 1, 0) == photos[i]).all()
             assert (cell_of(picture, 0, i + 1) == references[i]).all()
         for row, column in ((0, 0), (1, 3), (3, 1)):
-            expected = held_out.pipe(photos[row], dict.fromkeys(taken[name], references[column])).image
+            expected = held_out.pipe(photos[row], dict.fromkeys(taken[name], references[column]), aligned=True).image
             assert_alike(cell_of(picture, row + 1, column + 1), expected)
     hair = pictures["hair_color"]
     assert (cell_of(hair, 2, 4) != cell_of(hair, 4, 2)).any()
@@ -85,9 +85,9 @@ def test_figure_4_goes_from_the_photo_to_a_plain_transfer(weights, held_out, tmp
     for row, (photo, reference) in enumerate(zip(*(held_out.data.images[indices] for indices in chosen), strict=True)):
         assert (cell_of(picture, row, 0, top) == photo).all()
         assert (cell_of(picture, row, 6, top) == reference).all()
-        assert_alike(cell_of(picture, row, 1, top), held_out.pipe(photo).image)
+        assert_alike(cell_of(picture, row, 1, top), held_out.pipe(photo, aligned=True).image)
         for column, strength in ((2, 0.25), (5, 1)):
-            expected = held_out.pipe(photo, {"smiling": reference}, {"smiling": strength}).image
+            expected = held_out.pipe(photo, {"smiling": reference}, {"smiling": strength}, aligned=True).image
             assert_alike(cell_of(picture, row, column, top), expected)
         assert (cell_of(picture, row, 1, top) != cell_of(picture, row, 5, top)).any()
 
