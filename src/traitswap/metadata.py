@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -47,7 +47,6 @@ def metadata_of(image: Image.Image) -> dict[str, bytes]:
 def _exif(image: Image.Image) -> bytes:
     try:
         exif = image.getexif()
-        exif.pop(ExifTags.Base.Orientation, None)
         return exif.tobytes() if exif else b""
     except Exception:  # Damaged in any of many ways; the photo itself is whole.
         return b""
