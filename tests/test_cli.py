@@ -208,9 +208,22 @@ def test_styles_are_found_and_named(files, tmp_path, capsys):
     capsys.readouterr()
     ok(["find-styles", weights, "--data", "drawn"])
     said = capsys.readouterr().out
-    assert "@black @black-2 @black-3 @blond" in said
-    assert "@no-smiling" in said
-    assert (weights / "styles.safetensors").exists()
+    assert "hair_color   @black @black-2 @black-3 @blond" in said
+    assert "smiling      @no-smiling" in said
+    refused(capsys, ["styles", files["w"]], "has no styles", "find-styles")
+    ok(["styles", weights])
+    assert capsys.readouterr().out == said
+    refused(capsys, ["styles", weights, "--photo", files["a"]], "both --photo and --output")
+    sheet, out = tmp_path / "styles.png", tmp_path / "out.png"
+    ok(["styles", weights, "--photo", files["a"], "--aligned", "-o", sheet])
+    transfer = ["transfer", files["a"], "--aligned", "-w", weights, "-o", out]
+    ok([*transfer, "--take", "smiling=@no-smiling", "--take", f"hair_color={files['b']}"])
+    refused(capsys, [*transfer, "--take", "smiling=@no-smilin"], "no style '@no-smilin' of smiling", "no-smiling")
+    ok([*transfer, "--take", "smiling=@no-smiling"])
+    # The second row, after the photo.
+    assert (read_photo(sheet)[-32:, 34:66] == read_photo(out)).all()
+    ok(["blend", files["a"], "--take", "smiling=@smiling", "--steps", 2, "--aligned", "-w", weights, "-o", out])
+    assert read_photo(out).shape[1] == 3 * (32 + 2) - 2, "a style has no picture to show"
 
 
 def test_a_dry_run_trains_nothing(tmp_path, capsys):

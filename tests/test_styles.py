@@ -1,5 +1,7 @@
 """Style prototypes: units of real faces with the label they are named after, as good as the face itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_labels_have_short_names() -> None:
 def test_a_style_is_as_good_as_a_training_face_of_its_label(codec, faces, found) -> None:
     train = faces.split("train")
     codes = codec.encode(faces_of(faces, train))
-    photo = codec.encode(faces_of(faces, faces.split("test")[:1]))
+    photo = codec.encode(faces_of(faces, faces.split("test")[:2]))
     for attribute in codec.layout.attributes:
         labels = faces.columns_of(attribute.columns)[train]
         unit = codes.embedding[:, codec.layout.unit(attribute.name)]
@@ -46,7 +48,7 @@ def test_a_style_is_as_good_as_a_training_face_of_its_label(codec, faces, found)
             names = [name for name in found.names(attribute.name) if name.startswith(label)]
             assert names == [label, *(f"{label}-{i}" for i in range(2, STYLES + 1))]
             for name in names:
-                style = found.codes(attribute.name, name, photo)
+                style = found.codes(attribute.name, name, codec.layout, codec.size)
                 # Encoded in another batch, which may round otherwise in the last digit.
                 off = np.abs(unit - style.embedding[:, codec.layout.unit(attribute.name)]).reshape(len(unit), -1).max(1)
                 owner = off.argmin()
@@ -72,12 +74,17 @@ def test_saved_and_loaded_they_are_the_same(codec, faces, found, tmp_path) -> No
         load_styles(tmp_path, codec.layout)
 
 
-def test_an_unknown_style_offers_those_there_are(codec, faces, found) -> None:
-    photo = codec.encode(faces_of(faces, np.array([0])))
+def test_an_unknown_style_offers_those_there_are(codec, found) -> None:
     with pytest.raises(TraitswapError, match="no style '@blont' of hair_color; did you mean blond"):
-        found.codes("hair_color", "blont", photo)
+        found.codes("hair_color", "blont", codec.layout, codec.size)
     with pytest.raises(TraitswapError, match="it has none: traitswap find-styles makes them"):
-        Styles({}).codes("hair_color", "blond", photo)
+        Styles({}).codes("hair_color", "blond", codec.layout, codec.size)
+
+
+def test_styles_of_other_weights_are_refused(codec, found, tmp_path) -> None:
+    save_styles(tmp_path, found)
+    with pytest.raises(TraitswapError, match="belongs to other weights"):
+        load_styles(tmp_path, replace(codec.layout, unit_channels=codec.layout.unit_channels + 1))
 
 
 class GreyLevel:

@@ -32,9 +32,9 @@ def grid(decode: Decode, photos: Codes, references: Codes, names: Sequence[str])
 def blend_row(decode: Decode, photo: Codes, take: Mapping[str, Codes], amounts: Sequence[float]) -> Row:
     """Figure 4: the photo as it is, with each of `amounts` (0 … 1) of what it takes, and the references as they are."""
     steps = [decode(photo.blend(take, dict.fromkeys(take, amount)))[0] for amount in amounts]
-    # One that serves several attributes is shown once.
-    references = {id(codes): pictures_of(codes)[0] for codes in take.values()}
-    return [pictures_of(photo)[0], *steps, *references.values()]
+    # One that serves several attributes is shown once; a style has no picture.
+    references = {id(codes): pictures_of(codes) for codes in take.values()}
+    return [pictures_of(photo)[0], *steps, *(picture for pictures in references.values() for picture in pictures)]
 
 
 def blend_headings(amounts: Sequence[float], references: int = 1) -> list[str]:
@@ -64,6 +64,13 @@ def sheet(rows: Sequence[Sequence[UInt8Array | None]], headings: Sequence[str] =
             if face is not None:
                 canvas.paste(Image.fromarray(face), (c * (size + _GAP), top + r * (size + _GAP)))
     return np.asarray(canvas)
+
+
+def stacked(sheets: Sequence[UInt8Array]) -> UInt8Array:
+    """Sheets of any widths one below another, on white."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    wide = [np.pad(sheet, ((0, _GAP), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
+    return np.concatenate(wide)[:-_GAP]
 
 
 def numbered(image: UInt8Array, faces: Sequence[FoundFace]) -> UInt8Array:

@@ -23,6 +23,7 @@ from traitswap.images import (
     to_pixels,
 )
 from traitswap.onnx_codec import is_exported, load_onnx_codec
+from traitswap.styles import MARK, Styles, load_styles
 
 __all__ = ["PhotoLike", "Result", "TransferPipeline"]
 
@@ -54,12 +55,13 @@ class TransferPipeline:
 
     Photos may be paths, bytes of an image file, PIL images or uint8 arrays (height × width × 3, RGB): any photo with a
     face, of which references give the largest. With `aligned=True` they are face crops as CelebA's are, upright, the
-    face in the middle; one that is not square gives its centre square. Calls share no state, so threads may use one
-    pipeline.
+    face in the middle; one that is not square gives its centre square. A reference may also be a style's name, such as
+    "@blond" (`styles`). Calls share no state, so threads may use one pipeline.
     """
 
-    def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
         self._codec = codec
+        self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
 
@@ -70,21 +72,19 @@ class TransferPipeline:
         Exported networks (`traitswap export`) run in onnxruntime; others (model.safetensors) in torch. Raises
         `TraitswapError` if the folder is not one, or is damaged, or what it needs is not installed.
         """
-        if is_exported(Path(folder)):
-            return cls(*load_onnx_codec(Path(folder)))
-        try:
-            from traitswap.networks.weights import load_codec
-        except ModuleNotFoundError as error:
-            raise TraitswapError(
-                f"{error.name} is needed to run weights that are not exported and is not installed: "
-                "pip install 'traitswap[train]'"
-            ) from None
-        return cls(*load_codec(Path(folder)))
+        codec, config = _load_codec(Path(folder))
+        return cls(codec, config, load_styles(Path(folder), codec.layout))
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of what can be taken from a reference."""
         return self._codec.layout.names
+
+    @property
+    def styles(self) -> dict[str, tuple[str, ...]]:
+        """For each attribute the styles that may stand for a reference ("@blond", "@blond-2", …), the commonest first;
+        none unless `traitswap find-styles` made them."""
+        return {name: tuple(MARK + style for style in self._styles.names(name)) for name in self.attributes}
 
     @property
     def size(self) -> int:
@@ -144,11 +144,13 @@ class TransferPipeline:
         return self._encode([self._face(photo, aligned) for photo in photos])
 
     def encode_references(self, take: Mapping[str, PhotoLike], aligned: bool = False) -> dict[str, Codes]:
-        """The codes of each attribute's reference; a photo that serves several is encoded once."""
+        """The codes of each attribute's reference, a photo or a style; a photo that serves several is encoded once."""
+        styles = {name: r[len(MARK) :] for name, r in take.items() if isinstance(r, str) and r.startswith(MARK)}
+        found = {n: self._styles.codes(n, style, self._codec.layout, self.size) for n, style in styles.items()}
         # Arrays and images cannot be keys, paths that are equal need not be one object.
-        keys = {name: str(r) if isinstance(r, str | Path) else id(r) for name, r in take.items()}
+        keys = {n: str(r) if isinstance(r, str | Path) else id(r) for n, r in take.items() if n not in styles}
         codes = {key: self.encode([take[name]], aligned) for name, key in keys.items()}
-        return {name: codes[key] for name, key in keys.items()}
+        return found | {name: codes[key] for name, key in keys.items()}
 
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
@@ -173,3 +175,16 @@ class TransferPipeline:
 
     def _decode(self, codes: Codes) -> FloatArray:
         return np.concatenate([self._codec.decode(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)])
+
+
+def _load_codec(folder: Path) -> tuple[Codec, dict[str, Any]]:
+    if is_exported(folder):
+        return load_onnx_codec(folder)
+    try:
+        from traitswap.networks.weights import load_codec
+    except ModuleNotFoundError as error:
+        raise TraitswapError(
+            f"{error.name} is needed to run weights that are not exported and is not installed: "
+            "pip install 'traitswap[train]'"
+        ) from None
+    return load_codec(folder)

@@ -14,7 +14,7 @@ from traitswap.files import written_whole
 
 STYLES_NAME = "styles.safetensors"
 MARK = "@"
-"""What a style's name begins with where a photo could stand."""
+"""What a style's name begins with where a photo could stand; a file of such a name is ./@name."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Styles:
     units: Mapping[str, Mapping[str, FloatArray]]
 
     def names(self, attribute: str) -> tuple[str, ...]:
-        return tuple(self.units.get(attribute, ()))
+        # A file of tensors does not keep their order.
+        return tuple(sorted(self.units.get(attribute, ())))
 
-    def codes(self, attribute: str, style: str, like: Codes) -> Codes:
-        """Codes of one face that shows nothing but this unit, to be a reference for `like`.
+    def codes(self, attribute: str, style: str, layout: Layout, size: int) -> Codes:
+        """Codes that have nothing but this unit and no photo: a reference for `Codes.blend`, of faces of this size.
 
         Raises `TraitswapError` if there is no such style.
         """
@@ -38,9 +39,10 @@ class Styles:
         if style not in known:
             offer = nearest(style, known) if known else "it has none: traitswap find-styles makes them"
             raise TraitswapError(f"this model has no style '{MARK}{style}' of {attribute}; {offer}")
-        embedding = np.zeros_like(like.embedding[:1])
-        embedding[:, like.layout.unit(attribute)] = known[style]
-        return Codes(embedding, np.zeros_like(like.photo[:1]), like.layout)
+        unit = known[style]
+        embedding = np.zeros((1, layout.channels, *unit.shape[1:]), np.float32)
+        embedding[0, layout.unit(attribute)] = unit
+        return Codes(embedding, np.empty((0, 3, size, size), np.float32), layout)
 
 
 def label_names(attribute: Attribute) -> dict[str, tuple[int, ...]]:
@@ -82,5 +84,10 @@ def load_styles(folder: Path, layout: Layout) -> Styles:
     for key, unit in arrays.items():
         attribute, _, name = key.partition("/")
         layout.check_names([attribute])
+        if unit.ndim != 3 or len(unit) != layout.unit_channels:
+            raise TraitswapError(
+                f"{folder / STYLES_NAME} holds a style of shape {unit.shape}; expected {layout.unit_channels} × h × w: "
+                "it belongs to other weights, make it again with traitswap find-styles"
+            )
         units.setdefault(attribute, {})[name] = unit
     return Styles(units)

@@ -224,7 +224,7 @@ def find_styles(
 ) -> None:
     """Find typical styles of every label (@blond, @blond-2, …) in the training set, and keep them with the weights.
 
-    They are to stand for a reference photo; --take takes photos alone so far.
+    They stand for a reference photo: traitswap transfer me.jpg --take hair_color=@blond …
     """
     _needs_torch()
     from traitswap.config import parse_settings

@@ -16,7 +16,12 @@ app = typer.Typer()
 Weights = Annotated[Path, typer.Option("--weights", "-w", help="Weights folder (model.safetensors and config.json).")]
 Take = Annotated[
     list[str],
-    typer.Option("--take", "-t", metavar="ATTRIBUTE=REFERENCE", help="What to take from which photo; may be repeated."),
+    typer.Option(
+        "--take",
+        "-t",
+        metavar="ATTRIBUTE=REFERENCE",
+        help="What to take from which photo, or style (@blond; traitswap styles lists them); may be repeated.",
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .jpg or .webp.")]
 Aligned = Annotated[
@@ -127,6 +132,42 @@ def grid(
     cells = figures.grid(pipe.decode_arrays, pipe.encode(rows, aligned), pipe.encode(columns, aligned), names)
     save_photo(figures.sheet(cells), output, not no_mark)
     typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
+
+
+@app.command()
+def styles(
+    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    photo: Annotated[Path | None, typer.Option("--photo", help="A photo to show them on.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture to write, with --photo: .png, .jpg or .webp.")
+    ] = None,
+    aligned: Aligned = False,
+    no_mark: NoMark = False,
+) -> None:
+    """List the styles that --take takes in place of a photo (@blond, @blond-2, …), or show them on a photo.
+
+    traitswap styles WEIGHTS --photo me.jpg -o styles.png
+    """
+    from traitswap.figures import pictures_of, sheet, stacked
+    from traitswap.images import save_photo
+
+    if (photo is None) != (output is None):
+        raise TraitswapError("to draw the styles, give both --photo and --output; to list them, neither")
+    pipe = _pipeline(weights)
+    known = {attribute: names for attribute, names in pipe.styles.items() if names}
+    if not known:
+        raise TraitswapError(f"{weights} has no styles: traitswap find-styles {weights} --data … makes them")
+    if photo is None or output is None:
+        for attribute, names in known.items():
+            typer.echo(f"{attribute:<12} {' '.join(names)}")
+        return
+    codes = pipe.encode([photo], aligned)
+    sheets = []
+    for attribute, names in known.items():
+        taken = [pipe.decode_arrays(codes.blend(pipe.encode_references({attribute: name})))[0] for name in names]
+        sheets.append(sheet([[pictures_of(codes)[0], *taken]], [attribute, *names]))
+    save_photo(stacked(sheets), output, not no_mark)
+    typer.echo(f"wrote {output}: {', '.join(f'{len(names)} of {attribute}' for attribute, names in known.items())}")
 
 
 @app.command()
