@@ -168,15 +168,28 @@ def to_pixels(values: NDArray[Any]) -> UInt8Array:
 
 
 def save_photo(image: UInt8Array | Image.Image, path: Path, mark: bool = False) -> None:
-    """Writes a picture, an array (H × W × 3) or an image, in the format that its ending says: whole, or not at all and
-    what was there stays.
+    """Writes a picture as `encoded` makes it, in the format that the path's ending says: whole, or not at all and what
+    was there stays."""
+    file_format = format_of(path)
+    if not file_format:
+        raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
+    data = encoded(image, file_format, mark)
+    with written_whole(path) as fresh:
+        fresh.write_bytes(data)
+
+
+def format_of(path: Path) -> str:
+    """Pillow's name of the format that a path's ending says; empty if it is none that can be written."""
+    file_format = Image.registered_extensions().get(path.suffix.lower(), "")
+    return file_format if file_format in Image.SAVE else ""
+
+
+def encoded(image: UInt8Array | Image.Image, file_format: str, mark: bool = False) -> bytes:
+    """The bytes of an image file of a picture, an array (H × W × 3) or an image; `file_format` is Pillow's name.
 
     Metadata in the image's `info` (`Photo.with_pixels`) is written too, where the format has a place for it; `mark`
     adds that a trained model made part of it. Where the format has no transparency, it is laid over white.
     """
-    file_format = Image.registered_extensions().get(path.suffix.lower(), "")
-    if file_format not in Image.SAVE:
-        raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     metadata: dict[str, bytes] = {
         name: picture.info[name] for name in ("exif", "icc_profile", "xmp") if name in picture.info
@@ -185,8 +198,12 @@ def save_photo(image: UInt8Array | Image.Image, path: Path, mark: bool = False) 
         metadata["xmp"] = marked(metadata.get("xmp", b""))
     if picture.mode == "RGBA" and file_format not in WITH_ALPHA:
         picture = _on_white(picture)
-    with written_whole(path) as fresh:
-        try:
-            picture.save(fresh, quality=95, **saving_options(file_format, metadata))
-        except ValueError as error:  # too large for the format, for one
-            raise OSError(f"{picture.width}×{picture.height} pixels in this format: {error}") from None
+    data = io.BytesIO()
+    try:
+        picture.save(data, file_format, quality=95, **saving_options(file_format, metadata))
+    except (ValueError, OSError) as error:  # too large for the format, for one
+        raise TraitswapError(
+            f"a picture of {picture.width}×{picture.height} pixels cannot be written as {file_format} ({error}): "
+            "choose another format"
+        ) from None
+    return data.getvalue()

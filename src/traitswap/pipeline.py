@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 from traitswap.codec import Codec, Codes, FloatArray
-from traitswap.crops import Which, add_change, choose_faces, cut_out
+from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
 from traitswap.errors import TraitswapError
 from traitswap.images import (
+    Photo,
     PhotoLike,
     UInt8Array,
+    encoded,
     name_of,
     open_photo,
     read_photo,
@@ -25,8 +27,10 @@ from traitswap.images import (
 from traitswap.onnx_codec import is_exported, load_onnx_codec
 from traitswap.styles import MARK, Styles, load_styles
 
-__all__ = ["PhotoLike", "Result", "TransferPipeline"]
+__all__ = ["EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
 
+Reference = PhotoLike | Codes
+"""A photo, a style's name ("@blond"), or the codes of one face (`TransferPipeline.encode`)."""
 
 BATCH = 32
 """Faces that are in a network at a time: bounds the memory, however many are given."""
@@ -49,14 +53,30 @@ class Result:
         """
         save_photo(self.image, Path(path), mark)
 
+    def encoded(self, file_format: str = "PNG", mark: bool = True) -> bytes:
+        """The bytes that `save` writes, in a format by Pillow's name."""
+        return encoded(self.image, file_format, mark)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPhoto:
+    """A photo and the codes of those of its faces that are to be edited, as often as wanted."""
+
+    photo: Photo
+    faces: tuple[tuple[int, Crop], ...]
+    """Number and square of each face; empty for an aligned crop."""
+    codes: Codes
+    rebuilt: FloatArray
+    """The faces as the model draws them with nothing taken, N × 3 × size × size, −1 … 1."""
+
 
 class TransferPipeline:
     """Gives attributes of reference faces to a face.
 
     Photos may be paths, bytes of an image file, PIL images or uint8 arrays (height × width × 3, RGB): any photo with a
     face, of which references give the largest. With `aligned=True` they are face crops as CelebA's are, upright, the
-    face in the middle; one that is not square gives its centre square. A reference may also be a style's name, such as
-    "@blond" (`styles`). Calls share no state, so threads may use one pipeline.
+    face in the middle; one that is not square gives its centre square. References may also be names of styles, such as
+    "@blond" (`styles`), or codes. Calls share no state, so threads may use one pipeline.
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
@@ -94,7 +114,7 @@ class TransferPipeline:
     def __call__(
         self,
         photo: PhotoLike,
-        take: Mapping[str, PhotoLike] | None = None,
+        take: Mapping[str, Reference] | None = None,
         strength: Mapping[str, float] | None = None,
         face: Which = 1,
         aligned: bool = False,
@@ -111,20 +131,31 @@ class TransferPipeline:
         """
         take, strength = dict(take or {}), dict(strength or {})
         self.check(take, strength)
+        references = self.encode_references(take, aligned)
+        return self.edit(self.encode_photo(photo, face, aligned), references, strength)
+
+    def encode_photo(self, photo: PhotoLike, face: Which = 1, aligned: bool = False) -> EncodedPhoto:
+        """The photo with the codes of its face, for `edit`; `face` and errors are those of a call."""
         if aligned and face != 1:
             raise TraitswapError("an aligned crop has one face: leave out which")
-        references = self.encode_references(take, aligned)
         opened = open_photo(photo)
-        if aligned:
-            codes = self._encode([square(opened.seen, self.size)])
-            return Result(opened.with_pixels(self.decode_arrays(codes.blend(references, strength))[0]))
-        chosen = choose_faces(opened.seen, face, name_of(photo))
-        codes = self._encode([cut_out(opened.seen, crop, self.size) for _, crop in chosen])
-        edited, rebuilt = self._decode(codes.blend(references, strength)), self._decode(codes)
-        pixels = opened.pixels
-        for change, (_, crop) in zip((edited - rebuilt).transpose(0, 2, 3, 1), chosen, strict=True):
-            pixels = add_change(pixels, change * np.float32(127.5), crop)
-        return Result(opened.with_pixels(pixels), tuple(number for number, _ in chosen))
+        faces = () if aligned else tuple(choose_faces(opened.seen, face, name_of(photo)))
+        squares = [cut_out(opened.seen, crop, self.size) for _, crop in faces] or [square(opened.seen, self.size)]
+        codes = self._encode(squares)
+        return EncodedPhoto(opened, faces, codes, self._decode(codes))
+
+    def edit(
+        self, encoded: EncodedPhoto, references: Mapping[str, Codes], strength: Mapping[str, float] | None = None
+    ) -> Result:
+        """What a call gives, of a photo and references (`encode_references`) that are encoded."""
+        self.check(references, strength or {})
+        drawn = self._decode(encoded.codes.blend(references, strength))
+        if not encoded.faces:
+            return Result(encoded.photo.with_pixels(_pixels(drawn)[0]))
+        pixels = encoded.photo.pixels
+        for change, (_, crop) in zip(_levels(drawn - encoded.rebuilt), encoded.faces, strict=True):
+            pixels = add_change(pixels, change, crop)
+        return Result(encoded.photo.with_pixels(pixels), tuple(number for number, _ in encoded.faces))
 
     def check(self, take: Mapping[str, Any], strength: Mapping[str, float]) -> None:
         """Raises `TraitswapError` unless the names are the model's and the strengths are usable."""
@@ -143,14 +174,23 @@ class TransferPipeline:
             raise TraitswapError("no photos to encode; give at least one")
         return self._encode([self._face(photo, aligned) for photo in photos])
 
-    def encode_references(self, take: Mapping[str, PhotoLike], aligned: bool = False) -> dict[str, Codes]:
-        """The codes of each attribute's reference, a photo or a style; a photo that serves several is encoded once."""
-        styles = {name: r[len(MARK) :] for name, r in take.items() if isinstance(r, str) and r.startswith(MARK)}
-        found = {n: self._styles.codes(n, style, self._codec.layout, self.size) for n, style in styles.items()}
-        # Arrays and images cannot be keys, paths that are equal need not be one object.
-        keys = {n: str(r) if isinstance(r, str | Path) else id(r) for n, r in take.items() if n not in styles}
-        codes = {key: self.encode([take[name]], aligned) for name, key in keys.items()}
-        return found | {name: codes[key] for name, key in keys.items()}
+    def encode_references(self, take: Mapping[str, Reference], aligned: bool = False) -> dict[str, Codes]:
+        """The codes of each attribute's reference; a photo that serves several is encoded once."""
+        result: dict[str, Codes] = {}
+        encoded: dict[object, Codes] = {}
+        for name, reference in take.items():
+            if isinstance(reference, Codes):
+                result[name] = reference
+            elif isinstance(reference, str) and reference.startswith(MARK):
+                style = reference.removeprefix(MARK)
+                result[name] = self._styles.codes(name, style, self._codec.layout, self.size)
+            else:
+                # Arrays and images cannot be keys, paths that are equal need not be one object.
+                key = str(reference) if isinstance(reference, str | Path) else id(reference)
+                if key not in encoded:
+                    encoded[key] = self.encode([reference], aligned)
+                result[name] = encoded[key]
+        return result
 
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
@@ -158,7 +198,7 @@ class TransferPipeline:
 
     def decode_arrays(self, codes: Codes) -> UInt8Array:
         """The faces of `codes`, N × size × size × 3 uint8, RGB."""
-        return np.ascontiguousarray(to_pixels(self._decode(codes)).transpose(0, 2, 3, 1))
+        return _pixels(self._decode(codes))
 
     def _face(self, photo: PhotoLike, aligned: bool) -> UInt8Array:
         image = read_photo(photo)
@@ -175,6 +215,16 @@ class TransferPipeline:
 
     def _decode(self, codes: Codes) -> FloatArray:
         return np.concatenate([self._codec.decode(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)])
+
+
+def _pixels(faces: FloatArray) -> UInt8Array:
+    """N × 3 × S × S, −1 … 1 → N × S × S × 3."""
+    return np.ascontiguousarray(to_pixels(faces).transpose(0, 2, 3, 1))
+
+
+def _levels(change: FloatArray) -> FloatArray:
+    """Differences of faces, N × 3 × S × S → N × S × S × 3, in 256 levels."""
+    return change.transpose(0, 2, 3, 1) * np.float32(127.5)
 
 
 def _load_codec(folder: Path) -> tuple[Codec, dict[str, Any]]:
