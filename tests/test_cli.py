@@ -1,5 +1,6 @@
 """What a person types, right and wrong: one clear line, a non-zero exit, no traceback, nothing lost."""
 
+import csv
 import json
 import re
 import shutil
@@ -106,6 +107,97 @@ def xmp_of(path):
         return image.info.get("xmp", b"")
 
 
+@pytest.fixture
+def folder(files, tmp_path):
+    """Two photos, one of them deeper, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "deeper").mkdir(parents=True)
+    shutil.copy(files["a"], folder / "a.png")
+    shutil.copy(files["b"], folder / "deeper" / "b.png")
+    (folder / "text.jpg").write_text("not an image")
+    return folder
+
+
+def test_a_folder_is_transferred_photo_by_photo(files, folder, tmp_path, capsys):
+    out = folder / "out"  # not to be taken for photos the second time
+    order = ["transfer", folder, "--take", f"smiling={files['b']}", "--aligned", "-w", files["w"], "-o", out]
+    refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
+    ok([*order[:1], files["b"], *order[2:-1], tmp_path / "single.png"])
+    assert (out / "deeper" / "b.png").read_bytes() == (tmp_path / "single.png").read_bytes()
+    rows = {row["photo"]: row for row in csv.DictReader((out / "transfers.csv").read_text("utf-8").splitlines())}
+    assert set(rows) == {"a.png", "deeper/b.png", "text.jpg"}
+    assert rows["deeper/b.png"]["result"] == "deeper/b.png"
+    assert (rows["a.png"]["width"], rows["a.png"]["error"]) == ("32", "")
+    assert f"--take smiling={files['b']}" in rows["a.png"]["options"]
+    assert (rows["text.jpg"]["result"], "not an image" in rows["text.jpg"]["error"]) == ("", True)
+
+    before = (out / "a.png").stat().st_mtime_ns
+    shutil.copy(files["a"], folder / "text.jpg")
+    capsys.readouterr()
+    ok(order)
+    assert "wrote 1 of 1 photos" in capsys.readouterr().out
+    assert (out / "a.png").stat().st_mtime_ns == before, "what is done is not done again"
+    refused(capsys, [*order, "--strength", "smiling=0.5"], "holds results of", "--strength smiling=0.5")
+
+
+def refused_at_the_end(capsys, arguments, reason, said):
+    capsys.readouterr()
+    assert call(arguments) == 2
+    shown = capsys.readouterr()
+    assert f"traitswap: {reason}" in shown.err
+    assert said in shown.out
+
+
+def test_a_killed_folder_goes_on(files, folder, tmp_path, capsys):
+    (folder / "text.jpg").unlink()
+    order = ["transfer", folder, "--aligned", "-w", files["w"], "-o", tmp_path / "out"]
+    ok([*order, "--json"])
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["result"] for row in shown] == ["a.png", "deeper/b.png"]
+    listed = tmp_path / "out" / "transfers.csv"
+    whole = listed.read_bytes()
+    # Killed while it wrote the second line, the second result being there.
+    listed.write_bytes(whole[: whole.index(b"deeper") + 9])
+    ok(order)
+    assert listed.read_bytes() == whole
+    (tmp_path / "out" / "a.png").unlink()
+    ok(order)
+    assert sorted(listed.read_bytes().splitlines()) == sorted(whole.splitlines())
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "expected"),
+    [
+        ("photos", "would take the place of the photos"),
+        ("full", "holds files that are not results"),
+        ("list", "is not a list of transfers"),
+        ("-", "give a folder for its results"),
+    ],
+)
+def test_results_of_a_folder_take_nothing_s_place(files, folder, tmp_path, capsys, monkeypatch, out, expected):
+    monkeypatch.chdir(tmp_path)
+    for name in ("full/mine.txt", "list/transfers.csv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("mine")
+    refused(capsys, ["transfer", folder, "--aligned", "-w", files["w"], "-o", out], expected)
+    refused(capsys, ["transfer", files["home"] / "empty", "-w", files["w"], "-o", "new"], "there are no images in")
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "list" / "transfers.csv").read_text() == "mine"
+    assert (folder / "a.png").read_bytes() == files["a"].read_bytes()
+
+
+def test_pictures_come_from_stdin_and_go_to_stdout(files, tmp_path):
+    order = ["transfer", "-", "--aligned", "-w", str(files["w"]), "-o", "-", "--json"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "traitswap", *order], input=files["a"].read_bytes(), check=True, capture_output=True
+    )
+    ok(["transfer", files["a"], "--aligned", "-w", files["w"], "-o", tmp_path / "out.png"])
+    assert ran.stdout == (tmp_path / "out.png").read_bytes()
+    said = json.loads(ran.stderr)
+    assert (said["photo"], said["result"], said["width"], said["error"]) == ("-", "-", 32, "")
+
+
 def test_faces_are_shown_with_their_numbers(tmp_path, capsys):
     image = two_faces()
     image[100:356, 544:] = 255
@@ -116,6 +208,10 @@ def test_faces_are_shown_with_their_numbers(tmp_path, capsys):
     assert re.fullmatch(r"1: (8|9)\d×11\d pixels at 1[78]\d, 6\d", lines[0])
     assert lines[1].startswith("2: 2")
     assert "at least 32 are needed" in lines[1]
+    ok(["faces", tmp_path / "two.png", "--json"])
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [face["face"] for face in shown] == [1, 2]
+    assert "at least 32" in shown[1]["trouble"]
     drawn = (read_photo(tmp_path / "shown.png") != image).any(2)
     assert drawn[:, :300].any()
     assert drawn[:, 544:].any()

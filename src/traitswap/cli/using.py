@@ -1,6 +1,10 @@
 """Using a model: photos in, photos out."""
 
-from collections.abc import Iterable, Sequence
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +13,7 @@ import typer
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
-    from traitswap.pipeline import TransferPipeline
+    from traitswap.pipeline import Result, TransferPipeline
 
 app = typer.Typer()
 
@@ -31,12 +35,21 @@ NoMark = Annotated[
     bool, typer.Option("--no-mark", help="Do not say in the picture's XMP that a trained model made part of it.")
 ]
 
+Json = Annotated[bool, typer.Option("--json", help="Say what was done as JSON, one line for each.")]
+
+_STDIO = Path("-")
+
 
 @app.command()
 def transfer(
-    photo: Annotated[Path, typer.Argument(help="The photo to change.")],
+    photo: Annotated[Path, typer.Argument(help="The photo to change; a folder: all photos in it; -: from stdin.")],
     weights: Weights,
-    output: Output,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Picture to write: .png, .jpg or .webp; for a folder, a folder; -: PNG to stdout."
+        ),
+    ],
     take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
     strength: Annotated[
         list[str],
@@ -50,37 +63,110 @@ def transfer(
     ] = "1",
     aligned: Aligned = False,
     no_mark: NoMark = False,
+    as_json: Json = False,
 ) -> None:
     """Give a photo attributes of other photos. What lies away from the face stays as it is.
 
     traitswap transfer me.jpg --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.jpg
+
+    Of a folder, a photo that cannot be edited does not end the work; the same command again goes on where it stopped
+    and tries those again. transfers.csv among the results says what was done to what.
     """
+    from traitswap.batch import Row
+
+    names = _named("--take", take)
     strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
+    which = _which(face)
+    if output == _STDIO and sys.stdout.isatty():
+        raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
     pipe = _pipeline(weights)
-    result = pipe(photo, _named("--take", take), strengths, _which(face), aligned)
-    result.save(output, not no_mark)
-    edited = f", face {', '.join(map(str, result.faces))}" if result.faces else ""
-    typer.echo(f"wrote {output} ({result.image.width}×{result.image.height}{edited})")
+    pipe.check(names, strengths)
+    references = pipe.encode_references(names, aligned)
+
+    def edited(source: Path) -> "Result":
+        data = sys.stdin.buffer.read() if source == _STDIO else source
+        return pipe.edit(pipe.encode_photo(data, which, aligned), references, strengths)
+
+    def write(source: Path, target: Path) -> "Result":
+        result = edited(source)
+        result.save(target, not no_mark)
+        return result
+
+    flags = ["--aligned"] * aligned + ["--no-mark"] * no_mark
+    asked = [*_repeated("--take", take), *_repeated("--strength", strength), "--face", face, *flags]
+    options = shlex.join([*asked, "--weights", str(weights)])
+    if photo.is_dir():
+        _transfer_folder(photo, output, options, write, as_json)
+        return
+    if output == _STDIO:
+        result = edited(photo)
+        sys.stdout.buffer.write(result.encoded("PNG", not no_mark))
+    else:
+        result = write(photo, output)
+    row = Row.of(str(photo), str(output), result, options)
+    which_faces = f", face {', '.join(map(str, row.faces))}" if row.faces else ""
+    text = json.dumps(asdict(row)) if as_json else f"wrote {output} ({row.width}×{row.height}{which_faces})"
+    typer.echo(text, err=output == _STDIO)
+
+
+def _transfer_folder(
+    photos: Path, out: Path, options: str, write: Callable[[Path, Path], "Result"], as_json: bool
+) -> None:
+    from rich.console import Console
+
+    from traitswap.batch import LIST_NAME, FolderTransfer
+    from traitswap.progress import bar
+
+    if out == _STDIO:
+        raise TraitswapError(f"{photos} is a folder: give a folder for its results with --output")
+    folder = FolderTransfer(photos, out, options)
+    console = Console(stderr=True)
+    failed = 0
+    with bar("photos", console) as progress:
+        task = progress.add_task("photos", total=len(folder.todo))
+        for row in folder.run(write):
+            failed += bool(row.error)
+            if as_json:
+                typer.echo(json.dumps(asdict(row)))
+            elif row.error:
+                console.print(row.error, markup=False, highlight=False, soft_wrap=True)
+            progress.advance(task)
+    already = f", {folder.done} were there already" if folder.done else ""
+    count = f"{len(folder.todo) - failed} of {len(folder.todo)} photos"
+    typer.echo(f"wrote {count} to {out}{already}; {LIST_NAME} lists them", err=as_json)
+    if failed:
+        raise TraitswapError(
+            f"{failed} of {len(folder.todo)} photos could not be edited: {out / LIST_NAME} says why; the same command "
+            "tries them again"
+        )
 
 
 @app.command()
 def faces(
     photo: Annotated[Path, typer.Argument(help="A photo.")],
-    output: Output,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture to write, with their numbers: .png, .jpg or .webp.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show the faces of a photo with the numbers that transfer --face takes, the largest first."""
+    """List the faces of a photo with the numbers that transfer --face takes, the largest first, or draw them."""
     from traitswap.crops import faces_in, trouble
     from traitswap.figures import numbered
     from traitswap.images import read_photo, save_photo
 
     image = read_photo(photo)
     found = faces_in(image, str(photo))
-    save_photo(numbered(image, found), output)
+    if output:
+        save_photo(numbered(image, found), output)
     for number, face in enumerate(found, 1):
-        left, top, width, height = (round(value) for value in face.box)
+        box = [round(value) for value in face.box]
         reason = trouble(face, image)
-        typer.echo(f"{number}: {width}×{height} pixels at {left}, {top}" + (f"; {reason}" if reason else ""))
-    typer.echo(f"wrote {output}")
+        if as_json:
+            typer.echo(json.dumps({"face": number, "box": box, "trouble": reason}))
+        else:
+            typer.echo(f"{number}: {box[2]}×{box[3]} pixels at {box[0]}, {box[1]}" + (f"; {reason}" if reason else ""))
+    if output:
+        typer.echo(f"wrote {output}", err=as_json)
 
 
 @app.command()
@@ -228,17 +314,12 @@ def _which(text: str) -> Any:
     return text if text == "all" else int(text)
 
 
+def _repeated(option: str, values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in (option, value)]
+
+
 def _pictures(paths: Sequence[Path]) -> list[Path]:
     """Photos as they are, folders as the images in them."""
-    from PIL import Image
+    from traitswap.batch import pictures_in
 
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.registered_extensions())
-        if not inside:
-            raise TraitswapError(f"there are no images in {path}")
-        found += inside
-    return found
+    return [picture for path in paths for picture in (pictures_in(path) if path.is_dir() else [path])]
