@@ -5,8 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from traitswap import TransferPipeline, load_generator, swap
 from traitswap.errors import TraitswapError
 from traitswap.export import export, largest_difference
 from traitswap.networks.weights import TorchCodec, load_codec, new_generator, save_codec
@@ -64,6 +66,33 @@ def test_an_export_that_differs_is_not_kept(weights, exported, monkeypatch):
     with pytest.raises(TraitswapError, match=r"differ from torch by .*: nothing written"):
         export(weights, exported)
     assert (exported / DECODER_NAME).read_bytes() == before
+
+
+def test_devices_are_named_as_torch_names_them(weights, exported):
+    pipe = TransferPipeline.from_pretrained(weights)
+    assert pipe.to("cpu") is pipe
+    with pytest.raises(TraitswapError, match="cannot use the device 'gpu'"):
+        pipe.to("gpu")
+    with pytest.raises(TraitswapError, match="where the installed onnxruntime runs them"):
+        TransferPipeline.from_pretrained(exported).to("cpu")
+
+
+def test_gradients_flow_from_a_blend_to_photo_reference_and_strength(weights, exported, settings):
+    generator = load_generator(weights)
+    size = settings.network.size
+    x = torch.rand(2, 3, size, size).mul(2).sub(1).requires_grad_()
+    strength = torch.tensor(0.5, requires_grad=True)
+    embedding = generator.encode(x)
+    photo, reference = embedding[:1], embedding[1:]
+    taken = swap.blend(photo, {"smiling": reference}, generator.layout, {"smiling": strength})
+    result = generator.decode(taken, x[:1])
+    result.square().sum().backward()
+    assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
+    assert strength.grad.abs() > 0
+    codec, _ = load_codec(weights)
+    codes = codec.encode(x.detach().numpy())
+    expected = codec.decode(codes[:1].blend({"smiling": codes[1:]}, {"smiling": 0.5}))
+    np.testing.assert_allclose(result.detach().numpy(), expected, atol=1e-5)
 
 
 def test_damaged_networks_are_named(exported, tmp_path):

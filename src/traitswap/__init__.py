@@ -5,15 +5,20 @@ from typing import TYPE_CHECKING, Any
 from traitswap.errors import TraitswapError as TraitswapError
 
 if TYPE_CHECKING:
+    from traitswap.networks.weights import load_generator as load_generator
     from traitswap.pipeline import TransferPipeline as TransferPipeline
 
-__all__ = ["TraitswapError", "TransferPipeline"]
+__all__ = ["TraitswapError", "TransferPipeline", "load_generator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the pipeline when it is first asked for, so that the command line answers --help at once."""
+    """Imports what is first asked for, so that the command line answers --help at once."""
     if name == "TransferPipeline":
         from traitswap.pipeline import TransferPipeline
 
         return TransferPipeline
+    if name == "load_generator":
+        from traitswap.networks.weights import load_generator
+
+        return load_generator
     raise AttributeError(f"module 'traitswap' has no attribute '{name}'")

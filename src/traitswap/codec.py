@@ -52,6 +52,10 @@ class Codec(Protocol):
         """Height and width of a face, pixels."""
         ...
 
+    def to(self, device: str) -> None:
+        """Moves the networks to a device by torch's name; `TraitswapError` if there is none such."""
+        ...
+
     def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
         """Faces (N × 3 × size × size, −1 … 1) → codes.
 

@@ -32,6 +32,12 @@ class OnnxCodec(Codec):
     def size(self) -> int:
         return self._size
 
+    def to(self, device: str) -> None:
+        raise TraitswapError(
+            "exported networks run where the installed onnxruntime runs them (onnxruntime-gpu: on a GPU); "
+            "for a choice of device use the weights they were exported from"
+        )
+
     def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
         (embedding,) = self._encoder.run(None, {"x": faces})
         return Codes(embedding, faces, self._layout)

@@ -95,6 +95,14 @@ class TransferPipeline:
         codec, config = _load_codec(Path(folder))
         return cls(codec, config, load_styles(Path(folder), codec.layout))
 
+    def to(self, device: str) -> "TransferPipeline":
+        """This pipeline, its networks moved to a device by torch's name, such as "cuda".
+
+        Raises `TraitswapError` if there is none such, or the networks are exported ones.
+        """
+        self._codec.to(device)
+        return self
+
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of what can be taken from a reference."""

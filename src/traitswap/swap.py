@@ -19,19 +19,20 @@ def exchange(embedding: Any, other: Any, layout: Layout, names: Iterable[str]) -
     return first, second
 
 
-def blend(embedding: Any, references: Mapping[str, Any], layout: Layout, strength: Mapping[str, float]) -> Any:
+def blend(embedding: Any, references: Mapping[str, Any], layout: Layout, strength: Mapping[str, Any]) -> Any:
     """The embedding with each named unit moved towards that of its reference: (1 − s) own + s reference.
 
     `references` maps an attribute's name to an embedding of the same shape; `strength` gives s (default 1, which
-    is the exchange itself, bit for bit; 0 changes nothing).
+    is the exchange itself, bit for bit; 0 changes nothing), a number, or a tensor that wants its gradient.
     """
     result = _copy(embedding)
     for name, reference in references.items():
         unit = layout.unit(name)
-        s = float(strength.get(name, 1.0))
-        if s == 1.0:
+        s = strength.get(name, 1.0)
+        exact = not getattr(s, "requires_grad", False)
+        if exact and s == 1.0:
             result[..., unit, :, :] = reference[..., unit, :, :]
-        elif s != 0.0:
+        elif not (exact and s == 0.0):
             result[..., unit, :, :] = (1.0 - s) * embedding[..., unit, :, :] + s * reference[..., unit, :, :]
     return result
 

@@ -45,6 +45,12 @@ class TorchCodec(Codec):
     def size(self) -> int:
         return self._size
 
+    def to(self, device: str) -> None:
+        try:
+            self.generator.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise TraitswapError(f"cannot use the device '{device}': {str(error).splitlines()[0]}") from None
+
     @property
     def _device(self) -> torch.device:
         return next(self.generator.parameters()).device
@@ -94,6 +100,12 @@ def load_codec(folder: Path) -> tuple[TorchCodec, dict[str, Any]]:
         load_arrays(part, tensors, folder, f"{name}.")
     generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchCodec(generator, settings.network.size), config
+
+
+def load_generator(folder: str | Path) -> TransferNetwork:
+    """The network of a weights folder, in evaluation mode and on the processor, to build on: `encode` and `decode` take
+    and give tensors and gradients flow through them; `traitswap.swap` blends embeddings by its `layout`."""
+    return load_codec(Path(folder))[0].generator
 
 
 def new_generator(settings: Settings) -> TransferNetwork:
