@@ -10,6 +10,7 @@ Writes them into docs/pictures. The diagram needs no model: what it shows as mad
 import argparse
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,14 @@ from PIL import Image
 from traitswap import TransferPipeline
 from traitswap.data.drawn import DrawnFaces, Face, draw_face, transfer_face
 from traitswap.figures import Row, blend_headings, blend_row, sheet
-from traitswap.images import UInt8Array, read_photo, save_photo
+from traitswap.images import UInt8Array, read_photo, resized, save_photo
 
 FOLDER = Path(__file__).parent / "pictures"
 SIZE = 64
 FACES = DrawnFaces(24, 2, SIZE)
 """Of another seed than the training sets. Pairs are face i and face i + 12."""
 AMOUNTS = np.linspace(0, 1, 5).tolist()
-ROWS = 6
+ROWS = 5
 
 _GREEN, _BLUE, _PALE_GREEN, _PALE_BLUE = "#3b833a", "#3f70b0", "#d3e8d0", "#cfdef2"
 _FACE, _UNIT = 120, 38
@@ -53,7 +54,8 @@ def blended(weights: Path, photo: UInt8Array, reference: UInt8Array) -> UInt8Arr
     """The row that `traitswap blend --take hair_color=… --aligned` draws."""
     pipe = TransferPipeline.from_pretrained(weights)
     own, taken = pipe.encode([photo], aligned=True), pipe.encode([reference], aligned=True)
-    return sheet([blend_row(pipe.decode_arrays, own, {"hair_color": taken}, AMOUNTS)], blend_headings(AMOUNTS))
+    row = blend_row(pipe.decode_arrays, own, {"hair_color": taken}, AMOUNTS)
+    return enlarged([row], blend_headings(AMOUNTS))
 
 
 def truths(pipe: TransferPipeline) -> UInt8Array:
@@ -64,7 +66,7 @@ def truths(pipe: TransferPipeline) -> UInt8Array:
     for name in pipe.attributes:
         for i, made in enumerate(pipe.decode_arrays(photos.blend({name: references}))):
             rows[i] += [made, draw_face(transfer_face(FACES.face(i), FACES.face(i + 12), [name]), SIZE)]
-    return sheet(rows, ["photo", "reference", "hair_color", "truth", "smiling", "truth"])
+    return enlarged(rows, ["photo", "reference", "hair_color", "truth", "smiling", "truth"])
 
 
 def both(pipe: TransferPipeline) -> UInt8Array:
@@ -72,7 +74,12 @@ def both(pipe: TransferPipeline) -> UInt8Array:
     faces = [FACES.load(i) for i in (10, 20, 22)]
     photo, hair, smile = (pipe.encode([face], aligned=True) for face in faces)
     made = pipe.decode_arrays(photo.blend({"hair_color": hair, "smiling": smile}))[0]
-    return sheet([[*faces, made]], ["photo", "hair colour", "smile", "result"])
+    return enlarged([[*faces, made]], ["photo", "hair colour", "smile", "result"])
+
+
+def enlarged(rows: Sequence[Row], headings: Sequence[str]) -> UInt8Array:
+    """A sheet of faces at twice their size, so that they can be seen and the headings are sharp."""
+    return sheet([[None if face is None else resized(face, 2 * SIZE) for face in row] for row in rows], headings)
 
 
 def diagram() -> str:
