@@ -1,5 +1,6 @@
 """Fills the page of the command line from the program itself, so that it cannot say something else."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -16,7 +17,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def commands() -> str:
-    """A section for each command. The summary before them is left out: it cuts sentences short."""
+    """A list of all commands with their first sentences, then a section for each."""
     call = [sys.executable, "-m", "typer", "traitswap.cli", "utils", "docs", "--name", "traitswap"]
     text = subprocess.run(call, check=True, capture_output=True, encoding="utf-8").stdout
-    return text[text.index("## ") :]
+    # typer has such a list too, but cuts sentences short.
+    sections = text[text.index("## ") :]
+    first = re.findall(r"^## `traitswap (\S+)`\n\n(.+?)(?:\. |\.?$)", sections, re.MULTILINE)
+    return "\n".join(f"- [{name}](#traitswap-{name}): {sentence}." for name, sentence in first) + "\n\n" + sections
