@@ -97,7 +97,9 @@ def choose_faces(image: UInt8Array, which: Which, name: str) -> list[tuple[int, 
     elif 1 <= which <= len(found):
         numbers = [which]
     else:
-        raise TraitswapError(f"{name} has no face {which}: give one of 1 to {len(found)} (traitswap faces shows them)")
+        raise TraitswapError(
+            f"{name} has no face {which}: give one of 1 to {len(found)}", " (traitswap faces shows them)"
+        )
     for number in numbers:
         if number not in usable:
             raise TraitswapError(f"{name}: face {number} {trouble(found[number - 1], image)}")
@@ -109,8 +111,8 @@ def faces_in(image: UInt8Array, name: str) -> list[FoundFace]:
     found = find_faces(image)
     if not found:
         raise TraitswapError(
-            f"{name}: no face found; give a photo with an upright, well-lit face, or, if it is a face crop already, "
-            "--aligned (aligned=True)"
+            f"{name}: no face found; give a photo with an upright, well-lit face",
+            ", or, if it is a face crop already, --aligned (aligned=True)",
         )
     return found
 
@@ -174,9 +176,8 @@ def add_change(image: UInt8Array, change: NDArray[np.float32], crop: Crop) -> UI
 
     The photo keeps its own resolution: what is added is smooth, and 0 adds nothing. Outside the square not a bit moves.
     """
-    change = change * soft_mask(len(change))[:, :, None]
     fine = min(round(crop.side), FINEST)
-    smooth = resized(change, fine)
+    smooth = resized(faded(change), fine)
     left, top, right, bottom = _reach(image, crop)
     result = image.copy()
     for start in range(top, bottom, _BAND):  # a band at a time: floats of a large photo would fill the memory
@@ -186,6 +187,11 @@ def add_change(image: UInt8Array, change: NDArray[np.float32], crop: Crop) -> UI
         )
         part[:] = np.clip(np.rint(part + added), 0, 255)
     return result
+
+
+def faded(change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A change (S × S × 3) that falls to 0 towards the square's border."""
+    return change * soft_mask(len(change))[:, :, None]
 
 
 def soft_mask(size: int) -> NDArray[np.float32]:

@@ -5,7 +5,14 @@ from collections.abc import Iterable
 
 
 class TraitswapError(Exception):
-    """Something the user can mend. The command line prints it as one line and exits with 2."""
+    """Something the user can mend. The command line prints it as one line and exits with 2.
+
+    `hint`: the end of the text that helps only where commands or Python are typed; the web page shows `message` alone.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message + hint)
+        self.message = message
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,6 @@ from traitswap.files import written_whole
 from traitswap.metadata import marked, metadata_of, saving_options
 
 UInt8Array = NDArray[np.uint8]
-PhotoLike = str | Path | bytes | Image.Image | UInt8Array
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
@@ -34,6 +33,8 @@ class Photo:
     """H × W, if the photo has transparency."""
     metadata: dict[str, bytes] = field(default_factory=dict)
     """As `metadata_of` gives it."""
+    name: str = "the photo"
+    """What messages call it."""
 
     @property
     def seen(self) -> UInt8Array:
@@ -49,33 +50,38 @@ class Photo:
         return image
 
 
+PhotoLike = str | Path | bytes | Image.Image | UInt8Array | Photo
+
+
 def read_photo(photo: PhotoLike) -> UInt8Array:
     """Any photo as an upright RGB array, height × width × 3, uint8; alpha is laid over white. See `open_photo`."""
     return open_photo(photo).seen
 
 
-def open_photo(photo: PhotoLike) -> Photo:
+def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -> Photo:
     """Reads any photo: a path, the bytes of an image file, a PIL image, or an RGB or grey uint8 array.
 
-    EXIF orientation is applied; grey, CMYK and 16-bit become 8-bit RGB. Raises `TraitswapError` naming the photo if it
-    cannot be read.
+    EXIF orientation is applied; grey, CMYK and 16-bit become 8-bit RGB. Raises `TraitswapError` if it cannot be read or
+    is a file of more than `max_pixels`; messages call it `name`, or by its path.
     """
+    if isinstance(photo, Photo):
+        return photo
+    name = name or name_of(photo)
     if isinstance(photo, np.ndarray):
-        return Photo(_checked_array(photo))
-    name = name_of(photo)
+        return Photo(_checked_array(photo), name=name)
     try:
         if isinstance(photo, Image.Image):
-            return _photo(photo)
+            return _photo(photo, name)
         with warnings.catch_warnings():
             # Pillow warns about damaged metadata that does not concern the pixels, and about size, checked below.
             warnings.simplefilter("ignore")
             source: Any = io.BytesIO(photo) if isinstance(photo, bytes) else photo
             with Image.open(source) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > max_pixels:
                     raise TraitswapError(
-                        f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read"
+                        f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are read"
                     )
-                return _photo(image)
+                return _photo(image, name)
     except FileNotFoundError:
         raise TraitswapError(f"no such photo: {name}") from None
     except IsADirectoryError:
@@ -85,17 +91,19 @@ def open_photo(photo: PhotoLike) -> Photo:
             f"{name} is not an image that can be read: save it as JPEG, PNG, WebP or the like"
         ) from None
     except Image.DecompressionBombError:
-        raise TraitswapError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller") from None
+        raise TraitswapError(f"{name} has more than {max_pixels:,} pixels: make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise TraitswapError(f"{name} is damaged or cut short ({error}): get another copy") from None
 
 
 def name_of(photo: PhotoLike) -> str:
     """What a message calls the photo."""
+    if isinstance(photo, Photo):
+        return photo.name
     return str(photo) if isinstance(photo, str | Path) else "the photo"
 
 
-def _photo(image: Image.Image) -> Photo:
+def _photo(image: Image.Image, name: str) -> Photo:
     image = _upright(image)
     metadata = metadata_of(image)
     if image.mode.startswith(("I", "F")):
@@ -105,8 +113,8 @@ def _photo(image: Image.Image) -> Photo:
         image = Image.fromarray(grey)
     if "A" in image.getbands() or "transparency" in image.info:
         pixels = np.array(image.convert("RGBA"))
-        return Photo(np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3]), metadata)
-    return Photo(np.array(image.convert("RGB")), None, metadata)
+        return Photo(np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3]), metadata, name)
+    return Photo(np.array(image.convert("RGB")), None, metadata, name)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,7 +1,7 @@
 """Photo and references in, photo out. Encodes once, decodes as often as wanted; keeps nothing between calls."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from traitswap.images import (
 from traitswap.onnx_codec import is_exported, load_onnx_codec
 from traitswap.styles import MARK, Styles, load_styles
 
-__all__ = ["EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
+__all__ = ["Edit", "EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
 
 Reference = PhotoLike | Codes
 """A photo, a style's name ("@blond"), or the codes of one face (`TransferPipeline.encode`)."""
@@ -58,6 +58,16 @@ class Result:
         return encoded(self.image, file_format, mark)
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What one face of a photo is given (`TransferPipeline.edit_faces`)."""
+
+    face: int
+    """Its number, from 1, the largest first."""
+    take: Mapping[str, Reference]
+    strength: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedPhoto:
     """A photo and the codes of those of its faces that are to be edited, as often as wanted."""
@@ -73,10 +83,11 @@ class EncodedPhoto:
 class TransferPipeline:
     """Gives attributes of reference faces to a face.
 
-    Photos may be paths, bytes of an image file, PIL images or uint8 arrays (height × width × 3, RGB): any photo with a
-    face, of which references give the largest. With `aligned=True` they are face crops as CelebA's are, upright, the
-    face in the middle; one that is not square gives its centre square. References may also be names of styles, such as
-    "@blond" (`styles`), or codes. Calls share no state, so threads may use one pipeline.
+    Photos may be paths, bytes of an image file, PIL images, uint8 arrays (height × width × 3, RGB) or what
+    `images.open_photo` gives: any photo with a face, of which references give the largest. With `aligned=True` they are
+    face crops as CelebA's are, upright, the face in the middle; one that is not square gives its centre square.
+    References may also be names of styles, such as "@blond" (`styles`), or codes. Calls share no state, so threads may
+    use one pipeline.
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
@@ -157,13 +168,41 @@ class TransferPipeline:
     ) -> Result:
         """What a call gives, of a photo and references (`encode_references`) that are encoded."""
         self.check(references, strength or {})
-        drawn = self._decode(encoded.codes.blend(references, strength))
         if not encoded.faces:
+            drawn = self._decode(encoded.codes.blend(references, strength))
             return Result(encoded.photo.with_pixels(_pixels(drawn)[0]))
-        pixels = encoded.photo.pixels
-        for change, (_, crop) in zip(_levels(drawn - encoded.rebuilt), encoded.faces, strict=True):
-            pixels = add_change(pixels, change, crop)
+        pixels = self._edited(encoded.photo.pixels, encoded, references, strength)
         return Result(encoded.photo.with_pixels(pixels), tuple(number for number, _ in encoded.faces))
+
+    def edit_faces(self, photo: PhotoLike, edits: Sequence[Edit]) -> Result:
+        """The photo with several faces edited, each in its own way and seen as it is in the photo, whatever its
+        neighbours get.
+
+        Raises `TraitswapError` as a call does, and where a face is given twice.
+        """
+        opened = open_photo(photo)
+        numbers = tuple(edit.face for edit in edits)
+        for edit in edits:
+            self.check(edit.take, edit.strength)
+            if numbers.count(edit.face) > 1:
+                raise TraitswapError(f"face {edit.face} is edited twice: give all that it takes at once")
+        pixels = opened.pixels
+        for edit in edits:
+            encoded = self.encode_photo(opened, edit.face)
+            pixels = self._edited(pixels, encoded, self.encode_references(edit.take), edit.strength)
+        return Result(opened.with_pixels(pixels), numbers)
+
+    def change(
+        self,
+        codes: Codes,
+        references: Mapping[str, Codes],
+        strength: Mapping[str, float] | None = None,
+        rebuilt: FloatArray | None = None,
+    ) -> FloatArray:
+        """What an edit adds to N faces, N × size × size × 3, in 256 levels, before it fades towards the square's border
+        (`crops.faded`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
+        drawn = self._decode(codes.blend(references, strength))
+        return _levels(drawn - (self._decode(codes) if rebuilt is None else rebuilt))
 
     def check(self, take: Mapping[str, Any], strength: Mapping[str, float]) -> None:
         """Raises `TraitswapError` unless the names are the model's and the strengths are usable."""
@@ -207,6 +246,18 @@ class TransferPipeline:
     def decode_arrays(self, codes: Codes) -> UInt8Array:
         """The faces of `codes`, N × size × size × 3 uint8, RGB."""
         return _pixels(self._decode(codes))
+
+    def _edited(
+        self,
+        pixels: UInt8Array,
+        encoded: EncodedPhoto,
+        references: Mapping[str, Codes],
+        strength: Mapping[str, float] | None,
+    ) -> UInt8Array:
+        changes = self.change(encoded.codes, references, strength, encoded.rebuilt)
+        for change, (_, crop) in zip(changes, encoded.faces, strict=True):
+            pixels = add_change(pixels, change, crop)
+        return pixels
 
     def _face(self, photo: PhotoLike, aligned: bool) -> UInt8Array:
         image = read_photo(photo)
