@@ -257,6 +257,35 @@ def styles(
 
 
 @app.command()
+def serve(
+    weights: Weights,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than this machine reach it at 0.0.0.0.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Megabytes of a request.")] = 30,
+    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Megapixels of a photo.")] = 50,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="Seconds of a request.")] = 60.0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Requests worked on at a time.")] = 2,
+    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait beyond these.")] = 8,
+) -> None:
+    """Show a page on this machine where photos are edited as sliders move; behind it an HTTP API (/openapi.json).
+
+    No photo is stored, and none leaves the machine.
+    """
+    try:
+        from traitswap.web.server import run
+    except ModuleNotFoundError as error:
+        raise TraitswapError(
+            f"{error.name} is needed to serve and is not installed: pip install 'traitswap[web]'"
+        ) from None
+    from traitswap.web.guard import Limits
+
+    limits = Limits(max_upload * 1_000_000, max_pixels * 1_000_000, workers, queue, max_seconds)
+    run(_pipeline(weights), host, port, limits, typer.echo)
+
+
+@app.command()
 def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
     """Say what a weights folder holds: attributes, sizes, how it was trained."""
     from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors
