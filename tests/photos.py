@@ -1,12 +1,16 @@
 """Photos of faces, and a codec whose edits are known, for the tests of everything round the model."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from traitswap.attributes import Attribute, Layout
 from traitswap.codec import Codes
 from traitswap.pipeline import TransferPipeline
+from traitswap.styles import Styles
 
 TINT = 40.0
 """Levels that `Tint` adds where a unit comes from another photo."""
@@ -57,3 +61,34 @@ class Tint:
 
 def tint():
     return TransferPipeline(Tint())
+
+
+class Shade(Tint):
+    """A model whose units are a face's brightness, and which reddens (hair) or greens (smile) by what it takes."""
+
+    def decode(self, codes):
+        result = np.stack([cv2.blur(face.transpose(1, 2, 0), (9, 9)).transpose(2, 0, 1) for face in codes.photo])
+        units = codes.embedding
+        result[:, :2] += (units[:, :2] - units[:, 2:]) / 4
+        return result
+
+
+def shade():
+    """With styles."""
+    levels = {"hair_color": {"dark": -0.9, "fair": 0.9}, "smiling": {"smiling": 0.7}}
+    return TransferPipeline(
+        Shade(),
+        styles=Styles(
+            {
+                name: {style: np.full((1, 1, 1), level, np.float32) for style, level in known.items()}
+                for name, known in levels.items()
+            }
+        ),
+    )
+
+
+def image_file(image, file_format="PNG", **options):
+    """The bytes of an image file."""
+    buffer = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, file_format, **options)
+    return buffer.getvalue()
