@@ -306,7 +306,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+        # Where JSON breaks off is a position, no name.
+        names = [part for part in first["loc"][1:] if first["type"] != "json_invalid" or isinstance(part, str)]
+        where = ".".join(str(part) for part in names) or "the body"
         return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
 
     @app.exception_handler(HTTPException)
