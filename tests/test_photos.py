@@ -11,8 +11,9 @@ from PIL import ExifTags, Image, ImageCms
 from traitswap.errors import TraitswapError
 from traitswap.images import open_photo, read_photo
 from traitswap.metadata import SOURCE_TYPE, marked
+from traitswap.pipeline import Edit
 
-from .photos import TINT, astronaut, scaled, tint, turned, two_faces
+from .photos import TINT, astronaut, image_file, scaled, tint, turned, two_faces
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
@@ -132,6 +133,45 @@ def test_photos_and_references_without_a_usable_face_are_named(photo, tmp_path, 
     for request in ({"photo": spoiled, "take": {"hair_color": photo}}, {"photo": photo, "take": {"smiling": spoiled}}):
         with pytest.raises(TraitswapError, match=f"spoiled.png: .*{expected}"):
             tint()(**request)
+
+
+def test_every_face_is_edited_in_its_own_way(reference):
+    image = two_faces()
+    edits = [Edit(2, {"smiling": reference}), Edit(1, {"hair_color": reference}, {"hair_color": 0})]
+    both = tint().edit_faces(image, edits)
+    assert both.faces == (2, 1)
+    # Tint reddens what takes hair, and a strength of 0 takes nothing.
+    assert (np.asarray(both.image) == image).all()
+    red = tint().edit_faces(image, [Edit(2, {"hair_color": reference}), Edit(1, {"hair_color": reference})]).image
+    assert (np.asarray(red) == edit(image, reference, face="all")).all()
+    for wrong, expected in (
+        ([Edit(1, {}), Edit(1, {})], "face 1 is edited twice"),
+        ([Edit(3, {})], "no face 3"),
+        ([Edit(1, {"hair": reference})], "no attribute 'hair'"),
+    ):
+        with pytest.raises(TraitswapError, match=expected):
+            tint().edit_faces(image, wrong)
+
+
+def test_the_change_of_a_face_is_what_an_edit_adds(photo, reference):
+    pipe = tint()
+    encoded, references = pipe.encode_photo(photo // 2), pipe.encode_references({"hair_color": reference})
+    [change] = pipe.change(encoded.codes, references)
+    assert np.allclose(change, [TINT, 0, 0], atol=1e-3)
+    assert (pipe.change(encoded.codes, references, rebuilt=encoded.rebuilt)[0] == change).all()
+    assert not pipe.change(encoded.codes, references, {"hair_color": 0}).any()
+
+
+def test_an_opened_photo_keeps_its_name(photo):
+    opened = open_photo(photo, "him.png")
+    assert open_photo(opened) is opened
+    assert (np.asarray(tint()(opened, {"hair_color": opened}).image) == photo).all()
+    for data in (np.full_like(photo, 128), Image.fromarray(np.full_like(photo, 128))):
+        with pytest.raises(TraitswapError, match=r"him.png: no face found.*--aligned") as raised:
+            tint()(photo, {"hair_color": open_photo(data, "him.png")})
+        assert "--aligned" not in raised.value.message
+    with pytest.raises(TraitswapError, match=r"him.png has 512×512 pixels; at most 1,000 are read"):
+        open_photo(image_file(photo), "him.png", 1_000)
 
 
 def test_an_aligned_crop_is_rebuilt_and_has_no_numbers(photo):

@@ -33,7 +33,7 @@ class Limits:
     queue: int = 8
     """Requests that wait beyond these."""
     seconds: float = 60.0
-    """For a request, from its first byte to its answer."""
+    """For a request, from its first byte to its answer. A thread that has begun works on to its end all the same."""
 
 
 class Metrics:

@@ -203,6 +203,11 @@ function changed(one) {
   pump();
 }
 
+function moved() {
+  say("photo-error", "");  // the person goes on
+  changed(face);
+}
+
 // ── Attributes: where each comes from, and how much of it ──
 
 function buildAttribute(name) {
@@ -213,7 +218,7 @@ function buildAttribute(name) {
   controls.range.addEventListener("input", () => {
     choices.get(face.number)[name].strength = controls.range.valueAsNumber;
     showStrength(name);
-    changed(face);
+    moved();
   });
   controls.box.append(
     element("legend", {}, title(name)),
@@ -235,7 +240,7 @@ function addChip(name, source, caption) {
   input.addEventListener("change", () => {
     choices.get(face.number)[name].source = source;
     showStrength(name);
-    changed(face);
+    moved();
   });
   chips.set(source, { chip, input, canvas });
   // References stand before styles, next to the photo's own.
