@@ -365,6 +365,9 @@ def test_photos_and_references_that_will_not_do_are_named_and_nothing_is_lost(pa
     expect(page.locator("#references li")).to_have_count(2)
     expected = pipe(PHOTO, {"hair_color": HER}, {"hair_color": 0.4})
     assert download(page)[1] == expected.encoded("PNG")
+    # The next photo takes what this one took.
+    give_photo(page, HER // 2, "next.png")
+    shows(page, HER // 2, pipe(HER // 2, {"hair_color": HER}, {"hair_color": 0.4}).image)
 
 
 def test_drops_that_are_no_photo_or_miss(page):
@@ -377,6 +380,13 @@ def test_drops_that_are_no_photo_or_miss(page):
     drop(page, "#photo-drop", file_of(PHOTO), file_of(HER, "her.png"))
     alert(page, "photo", "One photo at a time: me.png is shown")
     expect(page.locator("#photo-name")).to_contain_text("me.png")
+    # Of two in a row the second counts.
+    page.set_input_files("#photo-file", file_of(PHOTO, "first.png"))
+    page.set_input_files("#photo-file", file_of(HER, "second.png"))
+    expect(page.locator("#photo-busy")).to_have_text("Looking for faces in second.png …")
+    expect(page.locator("#photo-busy")).to_be_hidden()
+    expect(page.locator("#photo-name")).to_contain_text("second.png")
+    expect(page.locator("#photo-error")).to_be_hidden()
 
 
 def test_a_face_that_cannot_be_edited_says_why(page):

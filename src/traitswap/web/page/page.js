@@ -37,15 +37,20 @@ async function attempt(id, work) {
   }
 }
 
+const busyWith = {};
+
 async function busy(id, text, work) {
+  const mine = (busyWith[id] = {});
   $(id).textContent = text;
   $(id).hidden = false;
   say("status", text);
   try {
     return await work();
   } finally {
-    $(id).hidden = true;
-    say("status", "");
+    if (busyWith[id] === mine) {  // nothing newer
+      $(id).hidden = true;
+      say("status", "");
+    }
   }
 }
 
