@@ -265,7 +265,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
     max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Megabytes of a request.")] = 30,
     max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Megapixels of a photo.")] = 50,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="Seconds of a request.")] = 60.0,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="Seconds of a request.")] = 120.0,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Requests worked on at a time.")] = 2,
     queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait beyond these.")] = 8,
 ) -> None:

@@ -27,12 +27,12 @@ class Limits:
     upload: int = 30_000_000
     """Bytes of a request."""
     pixels: int = 50_000_000
-    """Of a photo. Each takes about 20 bytes of memory while it is edited."""
+    """Of a photo. Each takes about 30 bytes of memory while it is edited."""
     workers: int = 2
     """Requests that are worked on at a time."""
     queue: int = 8
     """Requests that wait beyond these."""
-    seconds: float = 60.0
+    seconds: float = 120.0
     """For a request, from its first byte to its answer. A thread that has begun works on to its end all the same."""
 
 
