@@ -26,6 +26,7 @@ uvicorn = pytest.importorskip("uvicorn", reason="the extra 'web' is missing: pip
 
 from traitswap import TransferPipeline, cli  # noqa: E402
 from traitswap.cli import using  # noqa: E402
+from traitswap.codec import Codes  # noqa: E402
 from traitswap.crops import faded  # noqa: E402
 from traitswap.metadata import SOURCE_TYPE  # noqa: E402
 from traitswap.web import server  # noqa: E402
@@ -35,6 +36,7 @@ from traitswap.web.guard import Limits  # noqa: E402
 from .photos import Shade, astronaut, image_file, scaled, shade, two_faces  # noqa: E402
 
 TAKE = {"hair_color": "@fair"}
+UNIT = base64.b64encode(np.float16(0.5).tobytes()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_the_faces_of_a_photo_with_their_squares(client):
     first, cut, third = seen["faces"]
     assert [face["number"] for face in seen["faces"]] == [1, 2, 3]
     assert cut["trouble"] == "me.png: face 2 is cut off by the photo's edge: give a photo with the whole face"
-    assert cut["codes"] is cut["square"] is None
+    assert cut["codes"] is cut["units"] is cut["square"] is None
     for face, left, width in ((first, 297, 90), (third, 297 + 544, 45)):
         assert face["trouble"] == ""
         assert face["box"][0] == pytest.approx(left + 2 * width, abs=width / 4)
@@ -159,7 +161,7 @@ def test_the_preview_is_upright_and_keeps_transparency(client):
 
 
 def test_decode_gives_the_pipelines_change(client, pipe, photo, reference, codes):
-    her = encode(client, reference)["faces"][0]["codes"]
+    her = encode(client, reference)["faces"][0]["units"]["hair_color"]
     encoded = pipe.encode_photo(photo)
     references = pipe.encode_references({"hair_color": reference, "smiling": "@smiling"})
     for amount in (0.0, 0.3, 1.0):
@@ -309,13 +311,39 @@ def altered(codes, change):
         (lambda data: data.pop(), "bytes; this model's have"),
         (lambda data: data.clear(), "0 bytes; this model's have"),
         (lambda data: data.__setitem__(slice(0, 2), np.float16(np.nan).tobytes()), "not every number is finite"),
-        (lambda data: data.__setitem__(slice(2, 4), np.float16(-np.inf).tobytes()), "not every number is finite"),
+        (lambda data: data.__setitem__(slice(0, 2), np.float16(-np.inf).tobytes()), "not every number is finite"),
     ],
 )
 def test_codes_that_no_photo_gave_are_refused(client, codes, change, expected):
     wrong = altered(codes, change)
     refused(decode(client, wrong, TAKE), 422, "codes: ", expected)
-    refused(decode(client, codes, {"hair_color": wrong}), 422, "take 'hair_color': ", expected)
+    unit = altered(UNIT, change)
+    refused(decode(client, codes, {"hair_color": unit}), 422, "take 'hair_color': ", expected)
+
+
+def test_units_alike_everywhere_are_sent_once(photo):
+    class Spread(Shade):
+        """Its embeddings have places; its smile differs between them."""
+
+        def encode(self, faces, labels=None):
+            codes = super().encode(faces)
+            embedding = np.repeat(np.repeat(codes.embedding, 2, 2), 2, 3)
+            embedding[:, 1, 0] += 0.25
+            return Codes(embedding, faces, self.layout)
+
+        def decode(self, codes):
+            return super().decode(Codes(codes.embedding.mean((2, 3), keepdims=True), codes.photo, self.layout))
+
+    pipe = TransferPipeline(Spread())
+    with served(pipe) as client:
+        [face] = encode(client, photo)["faces"]
+        lengths = {name: len(base64.b64decode(unit)) for name, unit in face["units"].items()}
+        assert lengths == {"hair_color": 2, "smiling": 8}
+        for name in face["units"]:
+            assert not np.frombuffer(decode(client, face["codes"], {name: face["units"][name]}).content, "<i2").any()
+        refused(
+            decode(client, face["codes"], {"smiling": face["units"]["smiling"][:4]}), 422, "take 'smiling': 3 bytes"
+        )
 
 
 def test_wrong_references_of_decode_are_explained(client, codes):
@@ -342,9 +370,8 @@ def test_a_change_that_is_no_number_is_refused(codes):
         def decode(self, codes):
             return super().decode(codes) * np.where(codes.embedding[:, :1] == codes.embedding[:, 1:2], 1, np.inf)
 
-    other = altered(codes, lambda data: data.__setitem__(slice(0, 2), np.float16(0.5).tobytes()))
     with served(TransferPipeline(Broken())) as client:
-        refused(decode(client, codes, {"hair_color": other}), 422, "no face has such")
+        refused(decode(client, codes, {"hair_color": UNIT}), 422, "no face has such")
 
 
 def test_what_the_server_does_wrong_is_no_traceback(photo):

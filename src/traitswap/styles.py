@@ -31,7 +31,7 @@ class Styles:
         return tuple(sorted(self.units.get(attribute, ())))
 
     def codes(self, attribute: str, style: str, layout: Layout, size: int) -> Codes:
-        """Codes that have nothing but this unit and no photo: a reference for `Codes.blend`, of faces of this size.
+        """A reference for `Codes.blend`, of faces of this size.
 
         Raises `TraitswapError` if there is no such style.
         """
@@ -39,10 +39,20 @@ class Styles:
         if style not in known:
             offer = nearest(style, known) if known else "it has none: traitswap find-styles makes them"
             raise TraitswapError(f"this model has no style '{MARK}{style}' of {attribute}; {offer}")
-        unit = known[style]
-        embedding = np.zeros((1, layout.channels, *unit.shape[1:]), np.float32)
-        embedding[0, layout.unit(attribute)] = unit
-        return Codes(embedding, np.empty((0, 3, size, size), np.float32), layout)
+        return unit_codes(attribute, known[style], layout, size)
+
+
+def unit_codes(attribute: str, unit: FloatArray, layout: Layout, size: int) -> Codes:
+    """Codes that have nothing but this unit (U × h × w) and no photo: a reference for `Codes.blend`."""
+    embedding = np.zeros((1, layout.channels, *unit.shape[1:]), np.float32)
+    embedding[0, layout.unit(attribute)] = unit
+    return Codes(embedding, np.empty((0, 3, size, size), np.float32), layout)
+
+
+def without_place(units: FloatArray) -> FloatArray:
+    """N × U × 1 × 1 where each unit is alike at every place, as pooled units are; else as they are."""
+    first = units[:, :, :1, :1]
+    return first if np.array_equal(np.broadcast_to(first, units.shape), units) else units
 
 
 def label_names(attribute: Attribute) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from traitswap.codec import Codec, FloatArray
 from traitswap.data.cache import FaceData
 from traitswap.metrics.chunks import CHUNK, faces_of, labels_for
-from traitswap.styles import Styles, label_names, numbered
+from traitswap.styles import Styles, label_names, numbered, without_place
 
 FACES = 600
 """Of every label: enough for three clusters, and seconds to encode."""
@@ -42,19 +42,13 @@ def find_styles(
         for start in range(0, len(indices), CHUNK):
             part = indices[start : start + CHUNK]
             codes = codec.encode(faces_of(data, part), labels_for(codec, data, part))
-            units.append(_without_place(codes.embedding[:, codec.layout.unit(attribute_name)]))
+            units.append(without_place(codes.embedding[:, codec.layout.unit(attribute_name)]))
             done += len(part)
             if progress:
                 progress(done, total)
         medoids = _medoids(np.concatenate(units), STYLES, seed)
         found.setdefault(attribute_name, {}).update(numbered(name, medoids))
     return Styles(found)
-
-
-def _without_place(units: FloatArray) -> FloatArray:
-    """N × U × 1 × 1 where each unit is alike at every place, as pooled units are; else as they are."""
-    first = units[:, :, :1, :1]
-    return first if np.array_equal(np.broadcast_to(first, units.shape), units) else units
 
 
 def _medoids(units: FloatArray, count: int, seed: int) -> list[FloatArray]:

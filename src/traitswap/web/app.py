@@ -81,7 +81,8 @@ class Face(BaseModel):
     box: tuple[float, float, float, float] = Field(description="Left, top, width, height; pixels of the photo.")
     trouble: str = Field(description="Why it cannot be edited; empty if it can.")
     square: Square | None
-    codes: str | None = Field(description="For /v1/decode, to be sent as it is; base64.")
+    codes: str | None = Field(description="For /v1/decode, to be changed; base64.")
+    units: dict[str, str] | None = Field(description="For /v1/decode, to be taken, by attribute; base64.")
 
 
 class EncodedFaces(BaseModel):
@@ -94,7 +95,7 @@ class EncodedFaces(BaseModel):
 class Decode(_Strict):
     codes: str = Field(description="Codes of the face to change, from /v1/encode.")
     take: dict[str, str] = Field(
-        description="For each attribute, what to take it from: codes of a reference's face, or a style such as @blond."
+        description="For each attribute, a reference's unit of it, from /v1/encode, or a style such as @blond."
     )
     strength: dict[str, Strength] = Field({}, description="0 keeps the face's own, 1 (default) takes the reference's.")
 
@@ -163,17 +164,26 @@ class _Service:
         photo = self._open(data, name)
         found = faces_in(photo.seen, photo.name)
         troubles = [trouble(face, photo.seen) for face in found]
-        known: dict[int, tuple[Square, str]] = {}
+        usable: dict[int, dict[str, Any]] = {}
         if not all(troubles):
             seen = self.pipe.encode_photo(photo, "all")
             for i, (number, crop) in enumerate(seen.faces):
-                square = Square(turn=_pair(crop.turn), shift=_pair(crop.shift))
-                known[number] = square, self._blobs.pack(seen.codes[i : i + 1])
-        faces = []
-        for number, (face, reason) in enumerate(zip(found, troubles, strict=True), 1):
-            reason = reason and f"{photo.name}: face {number} {reason}"
-            square_or_none, codes = known.get(number, (None, None))
-            faces.append(Face(number=number, box=face.box, trouble=reason, square=square_or_none, codes=codes))
+                codes = seen.codes[i : i + 1]
+                usable[number] = {
+                    "square": Square(turn=_pair(crop.turn), shift=_pair(crop.shift)),
+                    "codes": self._blobs.pack(codes),
+                    "units": self._blobs.pack_units(codes),
+                }
+        nothing = dict.fromkeys(("square", "codes", "units"))
+        faces = [
+            Face(
+                number=number,
+                box=face.box,
+                trouble=reason and f"{photo.name}: face {number} {reason}",
+                **usable.get(number, nothing),
+            )
+            for number, (face, reason) in enumerate(zip(found, troubles, strict=True), 1)
+        ]
         height, width = photo.pixels.shape[:2]
         return EncodedFaces(width=width, height=height, preview=_preview(photo), faces=faces)
 
@@ -182,7 +192,9 @@ class _Service:
         codes = self._blobs.unpack(request.codes, "codes")
         references = self.pipe.encode_references(
             {
-                name: reference if reference.startswith(MARK) else self._blobs.unpack(reference, f"take '{name}'")
+                name: reference
+                if reference.startswith(MARK)
+                else self._blobs.unpack_unit(reference, name, f"take '{name}'")
                 for name, reference in request.take.items()
             }
         )

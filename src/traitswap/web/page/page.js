@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const OWN = "";  // the source of an attribute that stays as it is
 
 const model = { attributes: [], styles: {}, size: 0, max_upload: Infinity };
-const references = new Map();  // source ("r1") → {name, blob, codes, thumb}
+const references = new Map();  // source ("r1") → {name, blob, units}
 const attributes = new Map();  // name → its controls
 const choices = new Map();  // face's number → attribute → {source, strength}
 let photo = null;  // {name, blob, width, height, faces, bitmap, base, changes}
@@ -95,14 +95,13 @@ async function changeOf(codes, choice) {
   const take = {}, strength = {};
   for (const [name, { source, strength: amount }] of Object.entries(choice)) {
     if (source === OWN) continue;
-    take[name] = references.get(source)?.codes ?? source;
+    take[name] = references.get(source)?.units[name] ?? source;
     strength[name] = amount;
   }
   if (!Object.keys(take).length) return null;
   const body = JSON.stringify({ codes, take, strength });
   const answer = await ask("v1/decode", { method: "POST", body, headers: { "content-type": "application/json" } });
-  const bytes = new DataView(await answer.arrayBuffer());
-  return Int16Array.from({ length: bytes.byteLength / 2 }, (_, i) => bytes.getInt16(2 * i, true));
+  return new Int16Array(await answer.arrayBuffer());  // little-endian, as every machine with a browser is
 }
 
 // ── Pictures ──
@@ -367,7 +366,7 @@ const addReferences = (files) => attempt("references-error", async () => {
 
 function addReference(opened, largest) {
   const source = `r${++lastReference}`, { name, blob } = opened;
-  references.set(source, { name, blob, codes: largest.codes });
+  references.set(source, { name, blob, units: largest.units });
   const caption = name.replace(/\.[^.]*$/, "");
   const canvas = element("canvas", { ariaHidden: "true" });
   drawFace(canvas, opened, largest);
