@@ -1,5 +1,6 @@
 """A folder of weights that explains itself: model.safetensors beside config.json. No torch, no pickle."""
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -66,3 +67,7 @@ def load_tensors(folder: Path, file: str = WEIGHTS_NAME) -> dict[str, NDArray[An
     except (OSError, SafetensorError, ValueError) as error:
         raise TraitswapError(f"{path} is damaged or cut short ({error}): get the weights folder again") from None
     return tensors
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

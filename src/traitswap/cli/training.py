@@ -216,6 +216,29 @@ def export(
     typer.echo(f"wrote {output} ({sizes}); faces differ from torch's by {difference * 127.5:.1g} of 255 at most")
 
 
+@app.command()
+def publish(
+    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    card: Annotated[
+        Path, typer.Option("--card", help="Model card in Markdown, with a line <!-- evaluation --> for the tables.")
+    ],
+    report: Annotated[Path, typer.Option("--report", help="JSON of traitswap evaluate on these weights.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+) -> None:
+    """Make weights ready for others: half precision, ONNX networks, styles, and a model card with the evaluation.
+
+    The folder is laid out as model hubs expect it, and --weights takes it.
+    """
+    _needs("export", "torch", "onnx", "onnxscript")
+    from traitswap.publish import publish as write
+
+    if output.exists():
+        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+    difference = write(weights, card, report, output)
+    sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.2f} MB" for file in sorted(output.iterdir()))
+    typer.echo(f"wrote {output} ({sizes}); faces differ by {difference * 127.5:.1g} of 255 at most")
+
+
 @app.command("find-styles")
 def find_styles(
     weights: Annotated[Path, typer.Argument(help="Weights folder, which they are written into.")],

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from traitswap import progress
 from traitswap.attributes import Attribute
-from traitswap.checkpoint import WEIGHTS_NAME
+from traitswap.checkpoint import WEIGHTS_NAME, sha256_of
 from traitswap.codec import Codec
 from traitswap.config import DataSettings, parse_settings
 from traitswap.data import drawn
@@ -84,7 +84,7 @@ class Evaluator:
         judge = self._fitting_judge(codec.size)
         about = {
             "weights": weights.name if weights.name != "weights" else weights.resolve().parent.name,
-            "weights_sha256": _sha256(weights / WEIGHTS_NAME),
+            "weights_sha256": sha256_of(weights / WEIGHTS_NAME),
             "preset": config["preset"],
             "images_seen": config["images_seen"],
             "training_data": config["training_data"],
@@ -189,7 +189,7 @@ class Evaluator:
         if request.judge and self._judge:
             accuracy = self._judge[1]["held_out_accuracy"]
             judge = {
-                "sha256": _sha256(request.judge / WEIGHTS_NAME),
+                "sha256": sha256_of(request.judge / WEIGHTS_NAME),
                 "held_out_accuracy": {c: accuracy[c] for c in codec.layout.columns if c in accuracy},
             }
         return {
@@ -208,10 +208,6 @@ class Evaluator:
 
 def _about(network: OnnxFeatures | None) -> dict[str, str] | None:
     return {"name": network.name, "sha256": network.sha256} if network else None
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def images_sha256(data: FaceData, groups: Iterable[NDArray[np.int64]] | Pairs) -> str:

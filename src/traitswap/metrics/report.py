@@ -1,7 +1,7 @@
-"""A report of `Evaluator` as short tables for a terminal of any width: measures down, attributes across."""
+"""A report of `Evaluator` as short tables, measures down, attributes across: on a terminal, or in Markdown."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +14,13 @@ _MOST_MOVED = 3
 Row = tuple[str, Sequence[str]]
 
 
+class _Table(NamedTuple):
+    title: str
+    names: Sequence[str]
+    """Of the columns after the first."""
+    rows: Sequence[Row]
+
+
 def print_report(report: Mapping[str, Any], console: Console) -> None:
     p = report["protocol"]
     _line(console, "")
@@ -22,18 +29,41 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         _print_same_person(report, console)
         return
     _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}")
-    names = list(report["attributes"])
-    _print_table(console, "each attribute alone", names, _alone_rows(report, names))
-    _print_table(console, "all that differ at once", [*names, "over all"], _together_rows(report, names))
-    if "quality" in report:
-        _print_table(console, "image quality", [*names, ALL], _quality_rows(report["quality"], [*names, ALL]))
-    _print_style(report, console)
+    for table in _tables(report):
+        _print_table(console, table)
     for name, change in report["logit_change"].items():
         most = sorted(change.items(), key=lambda item: -item[1])[:_MOST_MOVED]
         _line(console, f"logits most moved, {name}: " + ", ".join(f"{c} {value:.2f}" for c, value in most))
+    _line(console, _rebuilt(report))
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The tables of a report on pairs, and the protocol below them."""
+    parts = []
+    for title, names, rows in _tables(report):
+        lines = [[title, *names], ["---", *["---:"] * len(names)], *([label.strip(), *v] for label, v in rows)]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    p = report["protocol"]
+    judges = [("judged by a classifier", p["judge"]), ("identity by", p.get("identity_network"))]
+    judges.append(("image quality by", p.get("feature_network")))
+    seen = "; ".join(f"{what} {n.get('name', '')} (sha256 {n['sha256'][:12]}…)" for what, n in judges if n)
+    about = f"{p['data']}, {p['split']} split, {p['pairs']:,} pairs both ways, seed {p['seed']}; {p['pairing']}."
+    return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about} {seen.capitalize()}."])
+
+
+def _tables(report: Mapping[str, Any]) -> Iterator[_Table]:
+    names = list(report["attributes"])
+    yield _Table("each attribute alone", names, _alone_rows(report, names))
+    yield _Table("all that differ at once", [*names, "over all"], _together_rows(report, names))
+    if "quality" in report:
+        yield _Table("image quality", [*names, ALL], _quality_rows(report["quality"], [*names, ALL]))
+    yield _style(report)
+
+
+def _rebuilt(report: Mapping[str, Any]) -> str:
     r = report["reconstruction"]
     also = "".join(f", {key} {r[key]:.3f}" for key in ("identity", "kept") if key in r)
-    _line(console, f"rebuilt, nothing swapped: {r['psnr']:.1f} dB{also}")
+    return f"rebuilt, nothing swapped: {r['psnr']:.1f} dB{also}"
 
 
 def _alone_rows(report: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
@@ -90,18 +120,16 @@ def _quality_rows(quality: Mapping[str, Any], names: Sequence[str]) -> list[Row]
     return rows
 
 
-def _print_style(report: Mapping[str, Any], console: Console) -> None:
-    rows = [row for rows in report["style"].values() for row in rows]
-    table = Table("style kept, within the label", box=None, pad_edge=False)
-    drawn = any("true" in row for row in rows)
+def _style(report: Mapping[str, Any]) -> _Table:
+    found = [row for rows in report["style"].values() for row in rows]
+    drawn = any("true" in row for row in found)
+    keys = ("pairs", "correlation", *(("true", "true_real") if drawn else ()))
     headings = ("pairs", "correlation", *(("with truth", "reference's") if drawn else ()))
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        label = row["column"] if row["label"] else f"not {row['column']}"
-        values = [number(row["pairs"]), number(row["correlation"])]
-        table.add_row(label, *values, *((number(row.get(key)) for key in ("true", "true_real")) if drawn else ()))
-    console.print(table)
+    rows = [
+        (row["column"] if row["label"] else f"not {row['column']}", [number(row.get(key)) for key in keys])
+        for row in found
+    ]
+    return _Table("style kept, within the label", headings, rows)
 
 
 def _print_same_person(report: Mapping[str, Any], console: Console) -> None:
@@ -122,11 +150,12 @@ def _print_same_person(report: Mapping[str, Any], console: Console) -> None:
     if s["kept"] is not None:
         rows.append(("other labels kept", [number(s["kept"]), "", ""]))
         rows.append(("  real image", [number(s["kept_real"]), "", ""]))
-    _print_table(console, "", ["result", "untouched", "nearer"], rows)
+    _print_table(console, _Table("", ["result", "untouched", "nearer"], rows))
 
 
-def _print_table(console: Console, title: str, names: Sequence[str], rows: Sequence[Row]) -> None:
+def _print_table(console: Console, measured: _Table) -> None:
     """As many columns at a time as the terminal has room for."""
+    title, names, rows = measured
     room = max((console.width - _HEADING) // (_COLUMN + 2), 1)
     for start in range(0, len(names), room):
         table = Table(title, box=None, pad_edge=False)
