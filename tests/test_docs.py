@@ -36,7 +36,7 @@ def blocks(page):
 
 def commands(text):
     """The arguments of each traitswap command in lines of shell."""
-    for line in text.splitlines():
+    for line in text.replace("\\\n", "").splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
         words.whitespace_split = True
         for is_command, part in groupby(words, lambda word: not set(word) <= set("|&;<>")):
@@ -96,7 +96,7 @@ def test_commands_on_a_page_exist(page):
 
 
 def test_every_shell_line_is_understood_by_the_test_above():
-    line = "curl -s x.org/me.jpg | traitswap transfer - -w W -o - > out.png && traitswap info W  # and so on"
+    line = "curl -s \\\n x.org/me.jpg | traitswap transfer - -w W -o - > out.png && traitswap info W  # and so on"
     assert list(commands(line)) == [["transfer", "-", "-w", "W", "-o", "-"], ["info", "W"]]
     assert sum(len(list(commands(text))) for page in PAGES for language, text in blocks(page)) > 30
 
