@@ -10,6 +10,7 @@ import torch
 from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
+from traitswap.networks.weights import TorchCodec, new_generator, save_codec
 
 # No deadline: a busy machine is not a defect. The same examples every time: a red run can be repeated.
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
@@ -53,6 +54,16 @@ def small_settings(preset: str) -> Settings:
     if preset.startswith("dna-gan"):
         return load_settings(preset, _SMALL_DNA_GAN, ONE_COLUMN)
     return load_settings(preset, SMALL)
+
+
+def save_new_weights(settings: Settings, folder: Path) -> Path:
+    """New networks, but not such as change nothing: training begins with a decoder whose last layer is 0."""
+    codec = TorchCodec(new_generator(settings), settings.network.size)
+    for name, parameter in codec.generator.named_parameters():
+        if "decoder" in name:
+            parameter.data.normal_(0, 0.1)
+    save_codec(folder, codec, settings, {"name": "drawn", "fingerprint": "", "train_images": 1}, 0)
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="session")

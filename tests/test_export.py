@@ -14,19 +14,12 @@ from traitswap.export import export, largest_difference
 from traitswap.networks.weights import TorchCodec, load_codec, new_generator, save_codec
 from traitswap.onnx_codec import DECODER_NAME, ENCODER_NAME, load_onnx_codec
 
-from .conftest import small_settings
+from .conftest import save_new_weights, small_settings
 
 
 @pytest.fixture(scope="module")
 def weights(settings, tmp_path_factory):
-    """New networks, but not such as change nothing: training begins with a decoder whose last layer is 0."""
-    codec = TorchCodec(new_generator(settings), settings.network.size)
-    for name, parameter in codec.generator.named_parameters():
-        if "decoder" in name:
-            parameter.data.normal_(0, 0.1)
-    folder = tmp_path_factory.mktemp("export") / "weights"
-    save_codec(folder, codec, settings, {"name": "drawn", "fingerprint": "", "train_images": 1}, 0)
-    return folder
+    return save_new_weights(settings, tmp_path_factory.mktemp("export") / "weights")
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,16 @@ import pytest
 
 from traitswap import TraitswapError
 from traitswap.checkpoint import WEIGHTS_NAME, load_tensors, sha256_of
-from traitswap.networks.weights import TorchCodec, load_codec, new_generator, save_codec
+from traitswap.networks.weights import load_codec
 from traitswap.onnx_codec import load_onnx_codec
 from traitswap.publish import CARD_NAME, PLACE, publish
 
-from .conftest import small_settings
+from .conftest import save_new_weights, small_settings
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    settings = small_settings("tiny")
-    codec = TorchCodec(new_generator(settings), settings.network.size)
-    for name, parameter in codec.generator.named_parameters():
-        if "decoder" in name:
-            parameter.data.normal_(0, 0.1)
-    folder = tmp_path_factory.mktemp("publish") / "weights"
-    save_codec(folder, codec, settings, {"name": "drawn", "fingerprint": "", "train_images": 1}, 0)
-    return folder
+    return save_new_weights(small_settings("tiny"), tmp_path_factory.mktemp("publish") / "weights")
 
 
 @pytest.fixture
