@@ -164,7 +164,8 @@ def test_several_seeds_show_mean_and_range(home, finished):
 
 
 def test_a_smaller_budget_than_was_seen_is_refused(home, finished):
-    with pytest.raises(SystemExit, match=r"table1: .*ours-seed0 has seen 12 images, more than the budget of 6"):
+    # Where the learning rate falls towards the end, as in lite, another budget is another schedule.
+    with pytest.raises(SystemExit, match=r"table1: .*ours-seed0 was begun otherwise .*images: there 12, now 6"):
         tables.main(table1.TABLE, "", command(home, "--images", 6))
 
 
