@@ -51,7 +51,10 @@ class FolderTransfer:
             raise TraitswapError(f"results would take the place of the photos in {photos}: give another --output")
         if out.exists() and not (out / LIST_NAME).exists() and (not out.is_dir() or any(out.iterdir())):
             raise TraitswapError(f"{out} holds files that are not results of traitswap: give a new --output")
-        found = sorted(path for path in photos.rglob("*") if _is_picture(path) and not _below(path, photos, out))
+        found = sorted(path for path in photos.rglob("*") if _is_picture(path))
+        inside = out.resolve()
+        if inside.is_relative_to(photos.resolve()):  # results are no photos
+            found = [path for path in found if not path.resolve().is_relative_to(inside)]
         if not found:
             raise TraitswapError(f"there are no images in {photos}")
         self._photos, self._out, self._options = photos, out, options
@@ -99,12 +102,6 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise TraitswapError(f"there are no images in {folder}")
     return found
-
-
-def _below(path: Path, photos: Path, out: Path) -> bool:
-    """Whether a path, below `photos`, is below `out` too: results are no photos."""
-    inside = out.resolve()
-    return inside.is_relative_to(photos.resolve()) and path.resolve().is_relative_to(inside)
 
 
 def _is_picture(path: Path) -> bool:

@@ -66,7 +66,7 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
     """
     if isinstance(photo, Photo):
         return photo
-    name = name or name_of(photo)
+    name = name or (str(photo) if isinstance(photo, str | Path) else "the photo")
     if isinstance(photo, np.ndarray):
         return Photo(_checked_array(photo), name=name)
     try:
@@ -94,13 +94,6 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
         raise TraitswapError(f"{name} has more than {max_pixels:,} pixels: make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise TraitswapError(f"{name} is damaged or cut short ({error}): get another copy") from None
-
-
-def name_of(photo: PhotoLike) -> str:
-    """What a message calls the photo."""
-    if isinstance(photo, Photo):
-        return photo.name
-    return str(photo) if isinstance(photo, str | Path) else "the photo"
 
 
 def _photo(image: Image.Image, name: str) -> Photo:

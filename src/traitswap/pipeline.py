@@ -16,9 +16,7 @@ from traitswap.images import (
     PhotoLike,
     UInt8Array,
     encoded,
-    name_of,
     open_photo,
-    read_photo,
     save_photo,
     square,
     to_network,
@@ -158,8 +156,7 @@ class TransferPipeline:
         if aligned and face != 1:
             raise TraitswapError("an aligned crop has one face: leave out which")
         opened = open_photo(photo)
-        faces = () if aligned else tuple(choose_faces(opened.seen, face, name_of(photo)))
-        squares = [cut_out(opened.seen, crop, self.size) for _, crop in faces] or [square(opened.seen, self.size)]
+        faces, squares = self._squares(opened, face, aligned)
         codes = self._encode(squares)
         return EncodedPhoto(opened, faces, codes, self._decode(codes))
 
@@ -219,7 +216,7 @@ class TransferPipeline:
         """The codes of the largest faces of N photos, to be swapped or blended and decoded."""
         if not photos:
             raise TraitswapError("no photos to encode; give at least one")
-        return self._encode([self._face(photo, aligned) for photo in photos])
+        return self._encode([s for photo in photos for s in self._squares(open_photo(photo), 1, aligned)[1]])
 
     def encode_references(self, take: Mapping[str, Reference], aligned: bool = False) -> dict[str, Codes]:
         """The codes of each attribute's reference; a photo that serves several is encoded once."""
@@ -259,12 +256,15 @@ class TransferPipeline:
             pixels = add_change(pixels, change, crop)
         return pixels
 
-    def _face(self, photo: PhotoLike, aligned: bool) -> UInt8Array:
-        image = read_photo(photo)
+    def _squares(
+        self, photo: Photo, face: Which, aligned: bool
+    ) -> tuple[tuple[tuple[int, Crop], ...], list[UInt8Array]]:
+        """`EncodedPhoto.faces`, and what the model sees of each; of an aligned crop none, and the crop."""
+        seen = photo.seen
         if aligned:
-            return square(image, self.size)
-        [(_, crop)] = choose_faces(image, 1, name_of(photo))
-        return cut_out(image, crop, self.size)
+            return (), [square(seen, self.size)]
+        faces = tuple(choose_faces(seen, face, photo.name))
+        return faces, [cut_out(seen, crop, self.size) for _, crop in faces]
 
     def _encode(self, faces: Sequence[UInt8Array]) -> Codes:
         x = to_network(np.stack(faces).transpose(0, 3, 1, 2).astype(np.float32))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from traitswap.cli.extras import needs
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def export(
     encoder.onnx (x → embedding) and decoder.onnx (embedding, photo → faces) take batches of any size. Their pictures
     are held against torch's before the folder is kept.
     """
-    _needs("export", "torch", "onnx", "onnxscript")
+    needs("export", "torch", "onnx", "onnxscript")
     from traitswap.export import export as write
 
     if output.exists():
@@ -229,7 +230,7 @@ def publish(
 
     The folder is laid out as model hubs expect it, and --weights takes it.
     """
-    _needs("export", "torch", "onnx", "onnxscript")
+    needs("export", "torch", "onnx", "onnxscript")
     from traitswap.publish import publish as write
 
     if output.exists():
@@ -346,15 +347,7 @@ def _split(text: str) -> Any:
 
 
 def _needs_torch() -> None:
-    _needs("train", "torch", "lightning_fabric")
-
-
-def _needs(extra: str, *modules: str) -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise TraitswapError(f"this needs {', '.join(missing)}: pip install 'traitswap[{extra}]'")
+    needs("train", "torch", "lightning_fabric")
 
 
 def _console() -> "Console":

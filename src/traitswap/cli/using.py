@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from traitswap.cli.extras import needs
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ Aligned = Annotated[
 NoMark = Annotated[
     bool, typer.Option("--no-mark", help="Do not say in the picture's XMP that a trained model made part of it.")
 ]
-
 Json = Annotated[bool, typer.Option("--json", help="Say what was done as JSON, one line for each.")]
 
 _STDIO = Path("-")
@@ -273,13 +273,9 @@ def serve(
 
     No photo is stored, and none leaves the machine.
     """
-    try:
-        from traitswap.web.server import run
-    except ModuleNotFoundError as error:
-        raise TraitswapError(
-            f"{error.name} is needed to serve and is not installed: pip install 'traitswap[web]'"
-        ) from None
+    needs("web", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     from traitswap.web.guard import Limits
+    from traitswap.web.server import run
 
     limits = Limits(max_upload * 1_000_000, max_pixels * 1_000_000, workers, queue, max_seconds)
     run(_pipeline(weights), host, port, limits, typer.echo)

@@ -1,6 +1,5 @@
 """Frozen feature networks given by path: an ONNX file that takes faces in 0 … 1."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from traitswap.checkpoint import sha256_of
 from traitswap.codec import FloatArray
 from traitswap.errors import TraitswapError
 
@@ -32,7 +32,7 @@ class OnnxFeatures:
         self.name = path.stem
         self.short_name = re.sub(r"\W", "_", path.stem.partition("-")[0])
         """The file's name up to its first dash, for the names of metrics: frechet_<short name>."""
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.sha256 = sha256_of(path)
         source = self._session.get_inputs()[0]
         self._input = source.name
         # A name or −1 where any size will do.
