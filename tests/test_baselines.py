@@ -55,7 +55,7 @@ def test_where_the_generator_rests_it_neither_moves_nor_builds_a_graph(preset, f
     assert not method.phases[1].weights(0)
     x, labels = batch_for(settings, method)
     for updates in (["D"], ["D", "G"]):
-        shared = method.prepare(run.networks, x, labels, updates)
+        shared = method.prepare(run.networks, x, labels, 0, updates)
         fake = shared.x_fake if preset.startswith("stargan") else shared.result.x_fake
         assert fake.requires_grad == ("G" in updates)
     before = [p.clone() for p in run.networks["generator"].parameters()]
@@ -118,7 +118,7 @@ def test_stargan_s_targets_are_the_labels_of_the_batch_permuted():
     method = StarGAN(settings)
     run = start(settings, method)
     x, labels = batch_for(settings, method, 16)
-    s = method.prepare(run.networks, x, labels, ["D"])
+    s = method.prepare(run.networks, x, labels, 0, ["D"])
     assert not torch.equal(s.y_trg, labels)
     assert sorted(s.y_trg.tolist()) == sorted(labels.tolist()), "whole rows, each once"
     assert torch.equal(s.y_org, labels)
@@ -219,7 +219,7 @@ def test_dna_gan_s_critic_judges_each_image_by_its_own_attribute(faces):
     method = DNAGAN(settings)
     x, labels = batch_for(settings, method)
     run = start(settings, method)
-    shared = method.prepare(run.networks, x, labels, ["D"])
+    shared = method.prepare(run.networks, x, labels, 0, ["D"])
     assert shared.own[:, 0].tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
 
     class Told(nn.Module):

@@ -92,7 +92,7 @@ def random_batch(settings, method):
 def test_what_is_kept_and_what_moves_is_weighed_as_set(settings, method):
     run = start(settings, method)
     x, labels = random_batch(settings, method)
-    s = method.prepare(run.networks, x, labels, ["D", "G"])
+    s = method.prepare(run.networks, x, labels, 0, ["D", "G"])
     assert s.moved.any()
     assert (s.column_weights[s.moved] == settings.method.swapped_weight).all()
     assert (s.column_weights[~s.moved] == 1).all()
@@ -156,6 +156,20 @@ def test_an_augmentation_of_nothing_changes_nothing():
     assert torch.allclose(augment(x, still._replace(noise=noise)), x + noise, atol=1e-5)
 
 
+def test_early_on_an_attribute_weighs_the_same_however_many_columns_it_has(faces):
+    early = ["method.early_images=100", "method.early_weight=15", "method.swapped_weight=8"]
+    settings = load_settings("tiny", [*SMALL, *early])
+    method = LatentSwap(settings, faces.columns, None, AttributeClassifier(len(faces.columns), 32, 2).eval())
+    networks = start(settings, method).networks
+    x, labels = random_batch(settings, method)
+    for images_seen, weights in ((96, (15 / 3, 15.0)), (104, (8.0, 8.0))):
+        s = method.prepare(networks, x, labels, images_seen, ["D", "G"])
+        for attribute, weight in zip(range(2), weights, strict=True):
+            moved = s.moved[:, method.owner == attribute]
+            assert moved.any()
+            assert (s.column_weights[:, method.owner == attribute][moved] == weight).all()
+
+
 def test_units_begin_with_what_the_guide_says_of_their_columns(faces):
     settings = load_settings("tiny", SMALL)
     guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
@@ -175,7 +189,7 @@ def test_soft_targets_are_met_by_a_photo_left_alone(faces):
     guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
     method = LatentSwap(settings, faces.columns, None, guide)
     x, labels = random_batch(settings, method)
-    s = method.prepare(start(settings, method).networks, x, labels, ["D", "G"])
+    s = method.prepare(start(settings, method).networks, x, labels, 0, ["D", "G"])
     s = s._replace(moved=torch.zeros_like(s.moved), result=s.result._replace(x_fake=x))
     logits, target = method._guided(guide, s)
     torch.testing.assert_close(logits.sigmoid(), target)
@@ -190,7 +204,7 @@ def test_sharp_targets_ask_for_more_of_the_reference_alone(faces):
         torch.manual_seed(0)
         networks = start(settings, method).networks
         x, labels = random_batch(settings, method)
-        s = method.prepare(networks, x, labels, ["D", "G"])
+        s = method.prepare(networks, x, labels, 0, ["D", "G"])
         torch.manual_seed(1)
         found[sharpness] = method._guided(guide, s)[1].logit()
     assert s.moved.any()

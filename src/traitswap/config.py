@@ -80,6 +80,10 @@ class MethodSettings(MethodBase):
     """Classify all label columns of the data: those that nothing swapped moves are to stay."""
     swapped_weight: Weight = 1.0
     """Weight of the columns of what is swapped in the generator's classification loss; all others weigh 1."""
+    early_images: Annotated[int, Field(ge=0)] = 0
+    """Of a run's first images. In them, `early_weight`, shared by an attribute's columns, stands in for
+    `swapped_weight`: an attribute of many columns does not push aside one of few before both have begun to move."""
+    early_weight: Weight = 1.0
     lambda_self: Weight = 0.0
     """L1 of photo and result where nothing is swapped."""
     lambda_change: Weight = 0.0

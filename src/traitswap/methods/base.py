@@ -68,7 +68,9 @@ class Method(Protocol):
         """
         ...
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> Any:
+    def prepare(
+        self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
+    ) -> Any:
         """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1.
 
         `updates` names the phases that are due. Where the generator's is not, its graph is not needed.

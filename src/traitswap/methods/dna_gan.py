@@ -78,7 +78,9 @@ class DNAGAN:
                 picks.append(group[images_at(len(group), group_seed, position, each)])
         return np.concatenate(picks)
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> DNAGANStep:
+    def prepare(
+        self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
+    ) -> DNAGANStep:
         own = torch.arange(self.attributes, device=x.device).repeat_interleave(len(x) // (2 * self.attributes))
         rebuild = "G" in updates
         with torch.set_grad_enabled(rebuild):

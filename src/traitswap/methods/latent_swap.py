@@ -118,14 +118,16 @@ class LatentSwap:
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         return draw_any(labels, seed, images_seen, count)
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> SwapStep:
+    def prepare(
+        self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
+    ) -> SwapStep:
         owner, related = self.owner.to(x.device), self.related.to(x.device)
         if self.guide is not None:
             self.guide.to(x.device)
         swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
         moved = columns_moved(swapped, owner)
         free = (swapped.float() @ related.float() > 0) & ~moved
-        weights = torch.where(moved, self.settings.method.swapped_weight, 1.0).masked_fill(free, 0.0)
+        weights = torch.where(moved, self._swapped_weights(images_seen).to(x.device), 1.0).masked_fill(free, 0.0)
         return SwapStep(
             x_real=x,
             y_real=labels,
@@ -135,6 +137,14 @@ class LatentSwap:
             untouched=~swapped.any(1),
             result=networks["generator"](x, swapped),
         )
+
+    def _swapped_weights(self, images_seen: int) -> Tensor:
+        """Of each column (k of them) where it is swapped, in the generator's classification loss."""
+        m = self.settings.method
+        if images_seen >= m.early_images:
+            return torch.full((len(self.columns),), m.swapped_weight)
+        sharing = (self.owner[:, None] == self.owner).sum(1)
+        return m.early_weight / sharing
 
     def losses(
         self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: SwapStep

@@ -59,7 +59,9 @@ class StarGAN:
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         return draw_any(labels, seed, images_seen, count)
 
-    def prepare(self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, updates: Collection[str]) -> StarGANStep:
+    def prepare(
+        self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
+    ) -> StarGANStep:
         y_trg = labels[torch.randperm(len(labels), device=labels.device)]
         with torch.set_grad_enabled("G" in updates):
             return StarGANStep(x, labels, y_trg, networks["generator"](x, y_trg))

@@ -162,7 +162,7 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
     """One update of the module of every phase that is due, each from its own losses alone, and of the average."""
     number = run.images_seen // settings.train.batch
     updates = {phase: weights for phase in method.phases if (weights := phase.weights(number))}
-    shared = method.prepare(run.networks, x, labels, [phase.name for phase in updates])
+    shared = method.prepare(run.networks, x, labels, run.images_seen, [phase.name for phase in updates])
     rate = learning_rate(settings.train, run.images_seen)
     for phase, weights in updates.items():
         for name, network in run.networks.items():
