@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traitswap.config import load_settings
+from traitswap.errors import TraitswapError
 from traitswap.methods.latent_swap import (
     LatentSwap,
     choose_swaps,
@@ -18,10 +19,11 @@ from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import AttributeClassifier, Augmentation, augment, draw_augmentation
 from traitswap.networks.transfer import partner
 from traitswap.swap import exchange
+from traitswap.training.averaging import recompute_statistics
 from traitswap.training.loop import start
-from traitswap.training.setup import parameter_counts
+from traitswap.training.setup import load_initial, parameter_counts
 
-from .conftest import SMALL, small_settings
+from .conftest import SMALL, save_new_weights, small_settings
 
 COLUMNS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Male")
 
@@ -236,3 +238,52 @@ def test_the_paper_preset_sets_what_the_paper_says():
     assert (m.lambda_adv, m.lambda_cls, m.lambda_ver, m.lambda_rec, m.lambda_gp) == (1, 0.1, 0.1, 10, 10)
     assert (m.keep_labels, m.lambda_self, m.guide, m.swapped_weight, m.gp_interval) == (False, 0, False, 1, 1)
     assert (t.batch, t.images // t.batch, t.lr, t.betas, t.flip) == (16, 200_000, 1e-4, (0.5, 0.999), True)
+
+
+def randomized(settings):
+    """A generator in evaluation mode in which every unit and every channel matters."""
+    torch.manual_seed(7)
+    generator = Generator(settings.network, settings.layout, settings.method.verify_averaged).eval()
+    for parameter in generator.parameters():
+        parameter.data.normal_(0, 0.5)
+    x = torch.rand(8, 3, settings.network.size, settings.network.size) * 2 - 1
+    recompute_statistics(generator, [(x, torch.tensor([[True, False]]).repeat(8, 1))])
+    return generator
+
+
+def test_weights_to_start_from_bring_their_attributes_with_them(settings, faces):
+    old = randomized(settings)
+    more = {"bangs": ("Bangs",), "smiling": ("Smiling",), "hair_color": settings.attributes["hair_color"]}
+    new = LatentSwap(settings.model_copy(update={"attributes": more}), faces.columns, initial=old)
+    generator = new.networks()["generator"].eval()
+    x, _ = random_batch(settings, new)
+    for name, now in (("hair_color", [2]), ("smiling", [1])):
+        then = torch.tensor([n == name for n in old.layout.names]).repeat(len(x), 1)
+        swapped = torch.zeros(len(x), 3, dtype=torch.bool)
+        swapped[:, now] = True
+        before, after = old.transfer(x, then), generator.transfer(x, swapped)
+        assert (before - old.transfer(x, torch.zeros_like(then))).abs().max() > 1e-3, "it does something"
+        torch.testing.assert_close(after, before)
+        swapped[:, 0] = True
+        torch.testing.assert_close(generator.transfer(x, swapped), before)
+
+
+def test_other_weights_to_start_from_are_another_run(settings, faces):
+    one, other = randomized(settings), randomized(settings)
+    next(other.parameters()).data += 1
+    prints = [LatentSwap(settings, faces.columns, initial=i).fingerprint for i in (None, one, other)]
+    assert len(set(prints)) == 3
+
+
+def test_weights_to_start_from_must_have_the_network_of_the_run(settings, tmp_path):
+    folder = save_new_weights(settings, tmp_path / "weights")
+    assert load_initial(folder, settings).layout == settings.layout
+    wider = settings.model_copy(update={"network": settings.network.model_copy(update={"rest_channels": 5})})
+    with pytest.raises(TraitswapError, match=r"network.rest_channels: there 6, now 5"):
+        load_initial(folder, wider)
+    plain = settings.model_copy(update={"network": settings.network.model_copy(update={"discriminator_leak": 0.5})})
+    load_initial(folder, plain)
+    with pytest.raises(TraitswapError, match="only latent-swap can"):
+        load_initial(folder, small_settings("stargan-lite"))
+    with pytest.raises(TraitswapError, match="are stargan's, not latent-swap's"):
+        load_initial(save_new_weights(small_settings("stargan-lite"), tmp_path / "stargan"), settings)

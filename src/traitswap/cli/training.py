@@ -71,6 +71,12 @@ def train(
     changes: Set = [],  # noqa: B006
     max_time: Annotated[str | None, typer.Option(help="Train at most this long: 90s, 30m, 2h.")] = None,
     max_images: Annotated[int | None, typer.Option(min=1, help="Stop after this many images in all.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WEIGHTS", help="Weights of the same network to begin with; attributes may be other or more."
+        ),
+    ] = None,
     guide: Annotated[Path | None, typer.Option(help="Classifier to guide the generator; else one is trained.")] = None,
     health: Annotated[Path | None, typer.Option(help="Classifier for the health line; else one is trained.")] = None,
     identity_network: Annotated[
@@ -95,7 +101,7 @@ def train(
         return
     state.open_run(settings, faces, out)
     trained, watch = setup.prepare_run(
-        settings, faces, out, setup.Classifiers(guide, health), identity_network, console
+        settings, faces, out, setup.Classifiers(guide, health), identity_network, console, start_from
     )
     # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
     deadline = time.monotonic() + seconds

@@ -36,7 +36,8 @@ class LatentSwap:
     """Eq. 1–7, with the settings of `settings.method`.
 
     `columns` are the label columns of the data. `related` (k × columns, bool) marks, for each attribute, the columns
-    that move with it in real faces and so are free when it is swapped. `guide` classifies all of `columns`.
+    that move with it in real faces and so are free when it is swapped. `guide` classifies all of `columns`. `initial`
+    is what the generator begins as, in place of random weights.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class LatentSwap:
         columns: tuple[str, ...],
         related: Tensor | None = None,
         guide: AttributeClassifier | None = None,
+        initial: Generator | None = None,
     ) -> None:
         m = settings.method
         self.settings = settings
@@ -57,6 +59,7 @@ class LatentSwap:
             else torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
         )
         self.guide = guide
+        self.initial = initial
         # A guide knows the columns of the data, in their order.
         self.guide_columns = [columns.index(c) for c in self.columns]
         self.phases = (
@@ -81,17 +84,18 @@ class LatentSwap:
 
     @property
     def fingerprint(self) -> str:
-        """Of the guide's weights."""
-        if self.guide is None:
-            return ""
-        arrays = (p.detach().cpu().numpy().tobytes() for p in self.guide.state_dict().values())
-        return hashlib.sha256(b"".join(arrays)).hexdigest()
+        """Of the weights of the guide, and of those that the generator begins as."""
+        given = [network for network in (self.guide, self.initial) if network is not None]
+        arrays = [p.detach().cpu().numpy().tobytes() for network in given for p in network.state_dict().values()]
+        return hashlib.sha256(b"".join(arrays)).hexdigest() if arrays else ""
 
     def networks(self) -> dict[str, nn.Module]:
         network = self.settings.network
         generator = Generator(network, self.layout, self.settings.method.verify_averaged)
         if self.guide is not None and generator.encoder.units is not None:
             generator.encoder.units.start_from(self.guide, self._columns_of_units() if network.unit_logits else {})
+        if self.initial is not None:
+            generator.start_from(self.initial)
         discriminator = Discriminator(
             network.size,
             network.discriminator_widths,

@@ -197,6 +197,36 @@ class Generator(TransferNetwork):
         """Without the verification layers, which only training needs."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
+    @torch.no_grad()
+    def start_from(self, other: "Generator") -> None:
+        """Copies encoder and decoder of a generator of the same sizes.
+
+        Units of attributes that both know come to their place here. The encoder's weights of a unit that is new stay
+        as they are, and the decoder begins deaf to it.
+        """
+        ours, theirs = self.layout, other.layout
+        shared = [a.name for a in ours.attributes if a in theirs.attributes]
+        to, source = ([c for name in shared for c in range(cut.channels)[cut.unit(name)]] for cut in (ours, theirs))
+        rest = range(ours.rest_channels)
+        to_all = [*to, *(ours.swapped_channels + c for c in rest)]
+        source_all = [*source, *(theirs.swapped_channels + c for c in rest)]
+        residual = isinstance(self.decoder, ResidualDecoder)
+        last, first = f"encoder.body.{len(self.encoder.body) - 1}.", f"decoder.{'entry' if residual else 'body'}.0.0."
+        old = other.state_dict()
+        for name, mine in self.state_dict().items():
+            if name.startswith("encoder.units.head."):
+                mine[to] = old[name][source]
+            elif name.startswith(last) and self.encoder.units is None:
+                mine[to_all] = old[name][source_all]
+            elif name.startswith(first):
+                # A residual decoder also sees how far each unit is from the photo's own.
+                apart = residual * len(to)
+                inputs = [*to_all, *(ours.channels + c for c in to[:apart])]
+                mine.zero_()
+                mine[:, inputs] = old[name][:, [*source_all, *(theirs.channels + c for c in source[:apart])]]
+            elif not name.startswith("verification."):
+                mine.copy_(old[name])
+
     def forward(self, x_real: Tensor, swapped: Tensor) -> GeneratorPass:
         e = self.encoder(x_real)
         x_fake = self.decoder(self.exchanged(e, swapped), x_real, self.units(e))

@@ -254,7 +254,10 @@ def resume(run: Run, out: Path, console: Console) -> None:
     if state is None:
         return
     if state["method"] != run.method:
-        raise TraitswapError(f"{out} was begun with another guide: give the same --guide, or another --out")
+        raise TraitswapError(
+            f"{out} was begun with another guide, or from other weights: give the same --guide and --start-from, or "
+            "another --out"
+        )
     for name, network in run.networks.items():
         network.load_state_dict(state["networks"][name])
         run.optimizers[name].load_state_dict(state["optimizers"][name])

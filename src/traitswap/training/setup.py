@@ -14,7 +14,7 @@ from torch import nn
 
 from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.checkpoint import CONFIG_NAME
-from traitswap.config import ClassifierSettings, LatentSwapSettings, Settings
+from traitswap.config import ClassifierSettings, LatentSwapSettings, Settings, parse_settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
 from traitswap.data.pairs import held_out_pairs
@@ -27,14 +27,17 @@ from traitswap.methods.stargan import StarGAN
 from traitswap.metrics.chunks import Judge
 from traitswap.metrics.evaluation import classifier_for
 from traitswap.metrics.features import OnnxFeatures
+from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier
 from traitswap.networks.transfer import TransferNetwork
-from traitswap.networks.weights import load_classifier, save_classifier, torch_features
+from traitswap.networks.weights import load_classifier, load_codec, save_classifier, torch_features
 from traitswap.progress import bar
 from traitswap.training.classifier import classifier_accuracy, train_classifier
 from traitswap.training.health import Health
 from traitswap.training.loop import start, step
 
+NOT_OF_GENERATOR = ("discriminator_widths", "discriminator_leak", "spectral_norm", "unit_logits")
+"""Settings of the network on which weights to start from need not agree."""
 HELD_OUT_SEED = 0
 """Pairs on which runs are watched are the same for all runs."""
 
@@ -114,8 +117,11 @@ def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -
         )
 
 
-def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier | None) -> Method:
+def build_method(
+    settings: Settings, data: FaceData, guide: AttributeClassifier | None, start_from: Path | None = None
+) -> Method:
     data.columns_of(settings.layout.columns)  # raises for a column that the data does not have
+    initial = load_initial(start_from, settings) if start_from else None
     if isinstance(settings, StarGANSettings):
         return StarGAN(settings)
     if isinstance(settings, DNAGANSettings):
@@ -127,7 +133,27 @@ def build_method(settings: Settings, data: FaceData, guide: AttributeClassifier 
         data.columns,
         related_columns(settings.layout, data.columns, labels, settings.method.related_correlation),
         guide,
+        initial,
     )
+
+
+def load_initial(folder: Path, settings: Settings) -> Generator:
+    """The generator that a run starts from. Raises `TraitswapError` unless its network is that of the settings."""
+    if not isinstance(settings, LatentSwapSettings):
+        raise TraitswapError(f"--start-from: {settings.method.name} cannot start from weights, only latent-swap can")
+    codec, config = load_codec(folder)
+    theirs = parse_settings(config["settings"], str(folder))
+    if not isinstance(codec.generator, Generator):
+        raise TraitswapError(f"--start-from: the weights in {folder} are {theirs.method.name}'s, not latent-swap's")
+    ours, there = (s.network.model_dump() for s in (settings, theirs))
+    changed = [
+        f"network.{key}: there {there[key]}, now {value}"
+        for key, value in ours.items()
+        if value != there[key] and key not in NOT_OF_GENERATOR
+    ]
+    if changed:
+        raise TraitswapError(f"--start-from: the network in {folder} is another ({'; '.join(changed)})")
+    return codec.generator
 
 
 def prepare_run(
@@ -137,8 +163,12 @@ def prepare_run(
     classifiers: Classifiers,
     identity_network: Path | None,
     console: Console,
+    start_from: Path | None = None,
 ) -> tuple[Method, Health]:
-    """The method and the watch over it; classifiers that are not given are trained into `out`."""
+    """The method and the watch over it; classifiers that are not given are trained into `out`.
+
+    `start_from`: a weights folder that the generator begins as, of the same network but maybe of other attributes.
+    """
     identity = OnnxFeatures(identity_network) if identity_network else None
 
     def classifier(given: Path | None, purpose: str, seed: int) -> AttributeClassifier:
@@ -152,7 +182,7 @@ def prepare_run(
         guide = classifier(classifiers.guide, "guide", seed + 1)
         if settings.network.pool_units:
             check_guide_fits(guide, settings)
-    method = build_method(settings, data, guide)
+    method = build_method(settings, data, guide, start_from)
     judge = classifier(classifiers.health, "health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
