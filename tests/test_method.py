@@ -253,7 +253,7 @@ def randomized(settings):
 
 def test_weights_to_start_from_bring_their_attributes_with_them(settings, faces):
     old = randomized(settings)
-    more = {"bangs": ("Bangs",), "smiling": ("Smiling",), "hair_color": settings.attributes["hair_color"]}
+    more = {"bangs": ("Bangs",), "smile": ("Smiling",), "hair_color": settings.attributes["hair_color"]}
     new = LatentSwap(settings.model_copy(update={"attributes": more}), faces.columns, initial=old)
     generator = new.networks()["generator"].eval()
     x, _ = random_batch(settings, new)

@@ -201,12 +201,14 @@ class Generator(TransferNetwork):
     def start_from(self, other: "Generator") -> None:
         """Copies encoder and decoder of a generator of the same sizes.
 
-        Units of attributes that both know come to their place here. The encoder's weights of a unit that is new stay
-        as they are, and the decoder begins deaf to it.
+        Units of attributes that both know, by whatever name, come to their place here. The encoder's weights of a unit
+        that is new stay as they are, and the decoder begins deaf to it.
         """
         ours, theirs = self.layout, other.layout
-        shared = [a.name for a in ours.attributes if a in theirs.attributes]
-        to, source = ([c for name in shared for c in range(cut.channels)[cut.unit(name)]] for cut in (ours, theirs))
+        known = {a.columns: i for i, a in enumerate(theirs.attributes)}
+        shared = [(i, known[a.columns]) for i, a in enumerate(ours.attributes) if a.columns in known]
+        unit = range(ours.unit_channels)
+        to, source = ([pair[side] * len(unit) + c for pair in shared for c in unit] for side in (0, 1))
         rest = range(ours.rest_channels)
         to_all = [*to, *(ours.swapped_channels + c for c in rest)]
         source_all = [*source, *(theirs.swapped_channels + c for c in rest)]
