@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -320,6 +321,25 @@ def test_styles_are_found_and_named(files, tmp_path, capsys):
     assert (read_photo(sheet)[-32:, 34:66] == read_photo(out)).all()
     ok(["blend", files["a"], "--take", "smiling=@smiling", "--steps", 2, "--aligned", "-w", weights, "-o", out])
     assert read_photo(out).shape[1] == 3 * (32 + 2) - 2, "a style has no picture to show"
+
+
+def test_the_demo_shows_every_label_and_the_commands_that_do_it(files, tmp_path, capsys):
+    weights, out = tmp_path / "weights", tmp_path / "demo"
+    shutil.copytree(files["w"], weights)
+    refused(capsys, ["demo", "-w", weights, "-o", out], "has no styles", "find-styles")
+    assert not out.exists()
+    ok(["find-styles", weights, "--data", "drawn"])
+    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
+    capsys.readouterr()
+    ok(["demo", tmp_path / "photo.png", "-w", weights, "-o", out])
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("traitswap ")]
+    names = ["black", "blond", "brown", "no-smiling", "smiling", "black-no-smiling"]
+    assert [command[-1] for command in commands] == [str(out / f"{name}.png") for name in names]
+    assert read_photo(out / "demo.png").shape[1] == (1 + len(names)) * (256 + 2) - 2
+    drawn = read_photo(out / "black-no-smiling.png")
+    (out / "black-no-smiling.png").unlink()
+    ok(commands[-1][1:])
+    assert (read_photo(out / "black-no-smiling.png") == drawn).all()
 
 
 def test_a_dry_run_trains_nothing(tmp_path, capsys):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from traitswap.cli import training, using
+from traitswap.cli import demo, training, using
 from traitswap.errors import TraitswapError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Take one attribute of a face from one photo, another from a second, and give them to yours.",
 )
+app.add_typer(demo.app)
 app.add_typer(using.app)
 app.add_typer(training.app)
 

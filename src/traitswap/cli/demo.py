@@ -1,0 +1,71 @@
+"""A first look: the model's styles on one photo, and the commands that make each picture."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from traitswap.cli.extras import needs
+from traitswap.cli.using import NoMark, Weights
+from traitswap.errors import TraitswapError
+
+app = typer.Typer()
+
+_CELL = 256
+"""Height and width of a face in the sheet, pixels."""
+
+
+@app.command()
+def demo(
+    weights: Weights,
+    photo: Annotated[
+        Path | None,
+        typer.Argument(help="A photo with a face.", show_default="an astronaut, which comes with scikit-image"),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("demo"),
+    no_mark: NoMark = False,
+) -> None:
+    """Give a photo the typical hair colours, smiles and whatever else a model knows, and show the commands for it.
+
+    The pictures, and one of them all, demo.png, are written into a folder.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from traitswap.crops import cut_out
+    from traitswap.figures import sheet
+    from traitswap.images import save_photo
+    from traitswap.pipeline import TransferPipeline
+
+    pipe = TransferPipeline.from_pretrained(weights)
+    takes = _takes(pipe.styles)
+    if not takes:
+        raise TraitswapError(f"{weights} has no styles: traitswap find-styles {weights} --data … makes them")
+    if photo is None:
+        needs("demo", "skimage")
+        from skimage.data import astronaut
+
+        photo = output / "photo.png"
+        save_photo(Image.fromarray(astronaut()), photo)  # type: ignore[no-untyped-call]
+    encoded = pipe.encode_photo(photo)
+    [(_, crop)] = encoded.faces
+    cells, headings = [cut_out(encoded.photo.seen, crop, _CELL)], ["photo"]
+    for take in takes:
+        result = pipe.edit(encoded, pipe.encode_references(take))
+        target = output / f"{'-'.join(style.removeprefix('@') for style in take.values())}.png"
+        result.save(target, not no_mark)
+        cells.append(cut_out(np.asarray(result.image.convert("RGB")), crop, _CELL))
+        headings.append(" ".join(take.values()))
+        options = [part for name, style in take.items() for part in ("--take", f"{name}={style}")]
+        typer.echo(shlex.join(["traitswap", "transfer", str(photo), *options, "-w", str(weights), "-o", str(target)]))
+    save_photo(sheet([cells], headings), output / "demo.png", not no_mark)
+    typer.echo(f"wrote {output / 'demo.png'}")
+
+
+def _takes(styles: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
+    """The commonest style of every label alone, then one of each attribute together."""
+    first = {name: [s for s in known if not re.search(r"-\d+$", s)] for name, known in styles.items() if known}
+    alone = [{name: style} for name, known in first.items() for style in known]
+    return [*alone, {name: known[0] for name, known in first.items()}] if len(first) > 1 else alone
