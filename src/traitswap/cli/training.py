@@ -87,28 +87,38 @@ def train(
 ) -> None:
     """Train a model. Saves as it goes; the same command again goes on where it stopped.
 
+    On several processors or machines: torchrun --nproc-per-node 8 -m traitswap train …
+
     A first try that needs no data:  traitswap train --preset tiny --data drawn --out runs/first
     """
     settings = _settings(preset, changes, attribute, method)
     seconds = _seconds(max_time) if max_time else float("inf")
     _needs_torch()
+    from rich.console import Console
+
+    from traitswap import ranks
     from traitswap.training import loop, setup, state
 
-    console = _console()
-    faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
+    ranks.join()
+    console = Console(quiet=ranks.rank() > 0)
+    with ranks.first_before_others():
+        faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
     if dry_run:
         _print_estimate(settings, setup.estimate(settings, faces))
         return
-    state.open_run(settings, faces, out)
-    trained, watch = setup.prepare_run(
-        settings, faces, out, setup.Classifiers(guide, health), identity_network, console, start_from
-    )
+    with ranks.first_before_others():
+        state.open_run(settings, faces, out)
+        trained, watch = setup.prepare_run(
+            settings, faces, out, setup.Classifiers(guide, health), identity_network, console, start_from
+        )
     # Not before: on a slow machine the classifiers alone could use a short time up, and nothing would be trained.
     deadline = time.monotonic() + seconds
     limits = loop.Limits(deadline, max_images)
     with _stopping_gently(limits.stop):
         seen = loop.train(settings, trained, faces, out, watch, console, limits)
-    typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
+    if ranks.rank() == 0:
+        typer.echo(f"{seen:,} images seen; weights in {out / 'weights'}, pictures in {out / 'samples'}")
+    ranks.leave()
     if limits.stop.is_set():
         raise typer.Exit(130)
 

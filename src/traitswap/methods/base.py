@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from traitswap import ranks
 from traitswap.data.pairs import images_at
 
 
@@ -53,6 +54,11 @@ class Method(Protocol):
         ...
 
     @property
+    def groups(self) -> int:
+        """Of how many groups of equal size a batch consists; processes that share it take a part of each."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Changes with whatever the losses depend on besides settings and data; "" where there is nothing."""
         ...
@@ -89,7 +95,7 @@ def draw_any(labels: NDArray[Any], seed: int, images_seen: int, count: int) -> N
 
 def gradient_between(score: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor) -> Tensor:
     """∇ of `score` (faces → N) at x̂ = εx + (1 − ε)x̃, one ε ~ U[0, 1] an image: N × 3 × S × S, differentiable."""
-    epsilon = torch.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
+    epsilon: Tensor = ranks.own(torch.rand(len(x_fake) * ranks.count(), 1, 1, 1, device=x_fake.device))
     x_hat = (epsilon * x_real + (1 - epsilon) * x_fake).requires_grad_()
     # Images are independent: the gradient of the sum holds that of each.
     (gradient,) = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)

@@ -42,6 +42,7 @@ class DNAGAN:
         self.attributes = len(self.layout.attributes)
         # The paper adds up attributes, and A and B of each; the losses are means over all images of the step.
         groups = 2 * self.attributes
+        self.groups = groups
         self.phases = (
             Phase("D", "discriminator", (Term("adv", groups * m.lambda_adv),), clip=m.clip),
             Phase(

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from traitswap import losses
+from traitswap import losses, ranks
 from traitswap.attributes import Layout
 from traitswap.config import LatentSwapSettings
 from traitswap.methods.base import Phase, Term, draw_any, gradient_between
 from traitswap.networks.autoencoder import Generator, GeneratorPass
-from traitswap.networks.classifier import AttributeClassifier, draw_augmentation
+from traitswap.networks.classifier import AttributeClassifier, Augmentation, draw_augmentation
 from traitswap.networks.discriminator import Discriminator
 from traitswap.networks.transfer import partner
 
@@ -39,6 +39,8 @@ class LatentSwap:
     that move with it in real faces and so are free when it is swapped. `guide` classifies all of `columns`. `initial`
     is what the generator begins as, in place of random weights.
     """
+
+    groups = 2
 
     def __init__(
         self,
@@ -184,7 +186,9 @@ class LatentSwap:
             "rec": losses.cycle_consistency(s.x_real, result.x_rec),
         }
         if "self" in due:
-            parts["self"] = losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
+            # The mean is over the whole batch's untouched images, of which other processes may have more.
+            share = s.untouched.sum().clamp(min=1) / ranks.mean(s.untouched.sum().float()).clamp(min=1 / ranks.count())
+            parts["self"] = share * losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
         if "change" in due:
             parts["change"] = losses.reconstruction(s.x_real, result.x_fake)
         return parts
@@ -192,7 +196,8 @@ class LatentSwap:
     def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:
         """The guide's logits of x̃ and what they should be, N × columns. All are looked at through one augmentation."""
         grains = self.settings.classifier.noise_grains
-        augmentation = draw_augmentation(len(s.x_real), guide.size, grains, s.x_real.device)
+        drawn = draw_augmentation(len(s.x_real) * ranks.count(), guide.size, grains, s.x_real.device)
+        augmentation = Augmentation(*map(ranks.own, drawn))
         logits = guide(s.result.x_fake, augmentation)[:, self.guide_columns]
         if not self.settings.method.soft_targets:
             return logits, s.y_target
@@ -220,7 +225,7 @@ def choose_swaps(differs: Tensor) -> Tensor:
     `differs` is N for a batch whose second half is the first half's partners (2n × k); so is the result.
     """
     half = differs[: len(differs) // 2]
-    random = torch.rand(half.shape[0], half.shape[1] + 1, device=half.device) < 0.5
+    random = ranks.own(torch.rand(len(half) * ranks.count(), half.shape[1] + 1, device=half.device), 1) < 0.5
     swapped = torch.where(half, random[:, :1], random[:, 1:])
     return torch.cat([swapped, swapped])
 

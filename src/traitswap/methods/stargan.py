@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from traitswap import losses
+from traitswap import losses, ranks
 from traitswap.baselines import StarGANSettings
 from traitswap.methods.base import Phase, Term, draw_any, gradient_between
 from traitswap.networks.discriminator import Discriminator
@@ -27,6 +27,7 @@ class StarGAN:
     """Eq. 2–6 and 8 of its paper, with the settings of `settings.method`."""
 
     fingerprint = ""
+    groups = 2
 
     def __init__(self, settings: StarGANSettings) -> None:
         m = settings.method
@@ -62,7 +63,8 @@ class StarGAN:
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> StarGANStep:
-        y_trg = labels[torch.randperm(len(labels), device=labels.device)]
+        everyone = ranks.whole(labels)
+        y_trg: Tensor = ranks.own(everyone[torch.randperm(len(everyone), device=labels.device)])
         with torch.set_grad_enabled("G" in updates):
             return StarGANStep(x, labels, y_trg, networks["generator"](x, y_trg))
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
+from traitswap import ranks
 from traitswap.checkpoint import KEYS, KIND, load_config
 from traitswap.config import Settings, TrainSettings
 from traitswap.data.cache import FaceData
@@ -40,6 +41,9 @@ class Limits:
     images: int | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     """Set from outside, by Ctrl-C for one: the step is finished, and all is saved as at any other end."""
+
+    def reached(self) -> bool:
+        return time.monotonic() >= self.deadline or self.stop.is_set()
 
 
 @dataclass
@@ -68,11 +72,14 @@ def train(
 ) -> int:
     """Trains until the schedule or a limit ends, going on from what `out` holds. Returns images seen.
 
+    With several processes (`ranks`) each does its share of every batch, and the first alone writes and reports.
+
     Raises `TraitswapError` when a loss is no longer finite; the states of before are kept then.
     """
     limits = limits or Limits()
     t = settings.train
     run = start(settings, method)
+    check_shares(t, method)
     resume(run, out, console)
     train_split = data.split("train")
     labels = data.columns_of(method.columns)[train_split]
@@ -83,9 +90,9 @@ def train(
         if run.images_seen == 0:
             review(run, settings, data, train_split, health, out, reporter)
             reviewed = 0
-        while run.images_seen < end and time.monotonic() < limits.deadline and not limits.stop.is_set():
-            pick = method.draw(labels, t.seed, run.images_seen, t.batch)
-            x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen)
+        while run.images_seen < end and not ranks.any_of(limits.reached(), run.fabric.device):
+            pick = ranks.own(method.draw(labels, t.seed, run.images_seen, t.batch), method.groups)
+            x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen, method.groups)
             step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
             reporter.advance(run.images_seen)
             if due(run.images_seen, t.report_images, t.batch):
@@ -109,14 +116,15 @@ def train(
 def start(settings: Settings, method: Method) -> Run:
     """New networks, their optimizers and the average, from the seed."""
     t = settings.train
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(settings))
+    devices = [ranks.join()] if torch.cuda.is_available() else 1
+    fabric = Fabric(accelerator="auto", devices=devices, precision=precision_of(settings))
     torch.manual_seed(step_seed(t.seed, -1))
     networks, optimizers = {}, {}
     modules = method.networks()
     average = copy.deepcopy(modules["generator"]).eval().requires_grad_(False)
     assert isinstance(average, TransferNetwork)
     for name, module in modules.items():
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = ranks.synchronized(module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         networks[name], optimizers[name] = fabric.setup(module, optimizer_of(t, module))
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(fabric, networks, optimizers, average, method.fingerprint)
@@ -148,12 +156,28 @@ def step_seed(seed: int, images_seen: int) -> int:
     return int(np.random.SeedSequence([seed, images_seen + 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def batch_of(fabric: Fabric, settings: Settings, data: FaceData, pick: NDArray[np.int64], images_seen: int) -> Tensor:
-    """The faces at `pick` (N × 3 × S × S, flipped at random). Seeds the step."""
+def check_shares(t: TrainSettings, method: Method) -> None:
+    """Raises `TraitswapError` unless every process can have an equal part of each group of a batch."""
+    if t.batch % (method.groups * ranks.count()):
+        raise TraitswapError(
+            f"a batch of {t.batch} cannot be shared by {ranks.count()} processes: set train.batch to a multiple of "
+            f"{method.groups * ranks.count()}"
+        )
+
+
+def batch_of(
+    fabric: Fabric,
+    settings: Settings,
+    data: FaceData,
+    pick: NDArray[np.int64],
+    images_seen: int,
+    groups: int,
+) -> Tensor:
+    """The faces at `pick` (N × 3 × S × S, flipped at random), this process's share of a batch. Seeds the step."""
     torch.manual_seed(step_seed(settings.train.seed, images_seen))
     x = faces_tensor(data, pick, fabric.device)
     if settings.train.flip:
-        flip = torch.rand(len(pick), device=x.device) < 0.5
+        flip = ranks.own(torch.rand(len(pick) * ranks.count(), device=x.device), groups) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -175,6 +199,7 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
         run.fabric.backward(
             sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(()))
         )
+        ranks.average_gradients(run.networks[phase.module])
         optimizer.step()
         if phase.clip is not None:
             clip_parameters(run.networks[phase.module], phase.clip)
@@ -203,7 +228,7 @@ def due(images_seen: int, interval: int, batch: int) -> bool:
 
 def means(run: Run, out: Path) -> dict[str, float]:
     """Mean losses since the last call; stops the run where one is not finite."""
-    values = {key: float(total) / count for key, (total, count) in run.sums.items()}
+    values = {key: float(ranks.mean(total)) / count for key, (total, count) in run.sums.items()}
     run.sums = {}
     broken = [key for key, value in values.items() if not math.isfinite(value)]
     if broken:
@@ -227,6 +252,8 @@ def check_finite(run: Run, out: Path) -> None:
 def save(run: Run, out: Path) -> int:
     """Writes the state, unless something in it is not finite."""
     check_finite(run, out)
+    if ranks.rank() > 0:
+        return run.images_seen
     state = {
         "images_seen": run.images_seen,
         "method": run.method,
@@ -278,6 +305,8 @@ def review(
 ) -> None:
     """Statistics of the use path, then the health line, the sample grid and the weights folder."""
     check_finite(run, out)
+    if ranks.rank() > 0:
+        return
     recompute_statistics(run.average, statistics_batches(run.fabric, settings, data, train_split))
     codec = TorchCodec(run.average, settings.network.size)
     line, values = health.check(codec)

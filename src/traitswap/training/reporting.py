@@ -8,19 +8,25 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from traitswap import ranks
 from traitswap.files import written_whole
 
 LOG_NAME = "log.jsonl"
 
 
 class Reporter:
-    """Use as a context manager. On a terminal reports move the bar's text; elsewhere each is a line of its own."""
+    """Use as a context manager. On a terminal reports move the bar's text; elsewhere each is a line of its own.
+
+    Of several processes (`ranks`) only the first says and writes anything.
+    """
 
     def __init__(self, run: Path, images_seen: int, images: int, console: Console) -> None:
         self._log = run / LOG_NAME
         self._console = console
-        _drop_lines_after(self._log, images_seen)
-        self._tensorboard = _tensorboard(run, images_seen)
+        self._writes = ranks.rank() == 0
+        if self._writes:
+            _drop_lines_after(self._log, images_seen)
+        self._tensorboard = _tensorboard(run, images_seen) if self._writes else None
         self._progress = Progress(
             TextColumn("[bold]train"),
             BarColumn(),
@@ -31,7 +37,7 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and self._writes),
         )
         self._task = self._progress.add_task("train", total=images, completed=images_seen, losses="")
 
@@ -62,9 +68,12 @@ class Reporter:
         self._record("health", images_seen, values)
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        if self._writes:
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def _record(self, kind: str, images_seen: int, values: dict[str, float]) -> None:
+        if not self._writes:
+            return
         with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"kind": kind, "images": images_seen, **values}) + "\n")
         if self._tensorboard:

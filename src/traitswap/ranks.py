@@ -1,0 +1,141 @@
+"""Several processes that train one model (`torchrun`): each has its share of every batch, all have the same weights.
+
+What is random is drawn for the whole batch by every process, which then takes its share: so a batch is the same batch
+however many processes work on it. With one process nothing here does anything.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+_PATIENCE = timedelta(hours=24)
+"""How long the others wait while the first decodes images or trains a classifier."""
+
+
+def join() -> int:
+    """Joins the processes that torchrun began with this one, if it did. Returns the number of this process's device
+    on its machine."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if count() > 1 else 0
+
+
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """The first process goes through the block before all others, which then find what it made."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and count() > 1:
+        dist.barrier()
+
+
+def own(whole: Any, groups: int = 2) -> Any:
+    """This process's rows of a tensor or array that is the whole batch's: an equal part of each of its `groups`.
+
+    A batch of pairs is two groups, the images and their partners, so that partners stay together.
+    """
+    size = count()
+    if size == 1:
+        return whole
+    parts = whole.reshape(groups, size, len(whole) // (groups * size), *whole.shape[1:])[:, rank()]
+    return parts.reshape(-1, *whole.shape[1:])
+
+
+def whole(own: Tensor, groups: int = 2) -> Tensor:
+    """The whole batch's tensor, of which each process has `own`; no gradient flows."""
+    size = count()
+    if size == 1:
+        return own
+    parts = [torch.empty_like(own) for _ in range(size)]
+    dist.all_gather(parts, own.contiguous())
+    by_group = torch.stack([part.reshape(groups, -1, *own.shape[1:]) for part in parts], 1)
+    return by_group.reshape(-1, *own.shape[1:])
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean over all processes, in each of them; no gradient flows."""
+    if count() == 1:
+        return value
+    result = value.detach().clone()
+    dist.all_reduce(result)
+    return result / count()
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether it is so in at least one process: they stop together, or they would wait for each other for ever."""
+    return flag if count() == 1 else bool(mean(torch.tensor(float(flag), device=device)) > 0)
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Each process has those of its share's mean loss; afterwards all have those of the whole batch's."""
+    if count() == 1:
+        return
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    # One message for all of them.
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = torch.split(flat / count(), [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def synchronized(module: nn.Module) -> nn.Module:
+    """The module, its batch normalization over the batches of all processes."""
+    if count() > 1:
+        for part in module.modules():
+            if type(part) is nn.BatchNorm2d:
+                part.__class__ = _SynchronizedBatchNorm2d
+    return module
+
+
+class _SynchronizedBatchNorm2d(nn.BatchNorm2d):
+    """torch's own needs a GPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        h = x.float()
+        average: Tensor = _Mean.apply(h.mean((0, 2, 3)))  # type: ignore[no-untyped-call]
+        centred = h - average[:, None, None]
+        variance: Tensor = _Mean.apply(centred.square().mean((0, 2, 3)))  # type: ignore[no-untyped-call]
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            values = count() * x.numel() / x.shape[1]
+            self.running_mean.lerp_(average, self.momentum)
+            self.running_var.lerp_(variance * values / (values - 1), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over all processes. All of their losses hang on it, so their gradients are averaged as well."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return mean(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return mean(gradient)

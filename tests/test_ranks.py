@@ -1,0 +1,126 @@
+"""Two processes that train one model do what one does with the whole batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from traitswap import ranks
+from traitswap.data.open import open_faces
+from traitswap.errors import TraitswapError
+from traitswap.networks.classifier import AttributeClassifier
+from traitswap.training import loop
+from traitswap.training.setup import build_method
+
+from .conftest import SMALL, small_settings
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ("tiny", "paper", "stargan-lite", "dna-gan-lite")
+STEPS = (0, 11)
+"""With a gradient penalty, and with an update of every generator."""
+
+
+def torchrun(*arguments):
+    """Runs a script or module in two processes; its standard output."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    # The launcher itself warns of what its processes are to set.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def small_run(preset):
+    """A run whose generator is not one that changes nothing, as a new residual one is."""
+    settings = small_settings(preset)
+    # So small a rate that the order of additions cannot decide where Adam goes.
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"batch": 8, "lr": 1e-9})})
+    faces, _ = open_faces("drawn", settings.network.size, settings.data)
+    torch.manual_seed(3)
+    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    method = build_method(settings, faces, guide if getattr(settings.method, "guide", False) else None)
+    run = loop.start(settings, method)
+    torch.manual_seed(4)
+    for parameter in run.networks["generator"].parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
+    return settings, faces, method, run
+
+
+def gradients(preset):
+    """Of every parameter, and the statistics of batch normalization, after each of `STEPS`."""
+    settings, faces, method, run = small_run(preset)
+    found = {}
+    for number in STEPS:
+        run.images_seen = number * settings.train.batch
+        labels = faces.columns_of(method.columns)
+        pick = ranks.own(method.draw(labels, 0, run.images_seen, settings.train.batch), method.groups)
+        x = loop.batch_of(run.fabric, settings, faces, pick, run.images_seen, method.groups)
+        loop.step(run, settings, method, x, torch.from_numpy(labels[pick]).float())
+        for name, network in run.networks.items():
+            for key, parameter in network.named_parameters():
+                if parameter.grad is not None:
+                    found[f"{number} {name}.{key}"] = parameter.grad.clone()
+            found |= {f"{number} {name}.{key}": b.clone() for key, b in network.named_buffers() if "running" in key}
+    return found
+
+
+def test_gradients_of_two_processes_average_to_those_of_the_whole_batch(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "from traitswap import ranks\n"
+        "from tests.test_ranks import PRESETS, gradients\n"
+        "torch.set_num_threads(1)\n"
+        "ranks.join()\n"
+        "assert ranks.count() == 2\n"
+        "found = {preset: gradients(preset) for preset in PRESETS}\n"
+        f"torch.save(found, {str(tmp_path)!r} + f'/{{ranks.rank()}}.pt')\n"
+        "ranks.leave()\n"
+    )
+    torchrun(script)
+    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    for preset in PRESETS:
+        whole = gradients(preset)
+        assert whole.keys() == one[preset].keys()
+        assert sum(name.startswith("11 generator") for name in whole) > 10
+        off = []
+        for name, expected in whole.items():
+            assert torch.equal(one[preset][name], two[preset][name]), name
+            off.append(float((one[preset][name] - expected).norm() / expected.norm().clamp(min=1e-4)))
+        # Rounding may tip a ReLU over, or |x|, of which a small network has few: then a step is off by a little.
+        assert sorted(off)[len(off) // 2] < 1e-4
+        assert max(off) < 0.1
+
+
+def losses_in(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    train = ["train", "-p", "tiny", "-d", "drawn", *(part for change in SMALL for part in ("-s", change))]
+    subprocess.run([sys.executable, "-m", "traitswap", *train, "-o", tmp_path / "one"], check=True, capture_output=True)
+    said = torchrun("-m", "traitswap", *train, "-o", tmp_path / "two", "--max-images", "8")
+    assert said.count("8 images seen") == 1, "one process speaks"
+    again = [sys.executable, "-m", "traitswap", *train, "-o", tmp_path / "two"]
+    assert "going on from 8 images" in subprocess.run(again, check=True, capture_output=True, text=True).stdout
+    one, two = losses_in(tmp_path / "one"), losses_in(tmp_path / "two")
+    assert [(line["kind"], line["images"]) for line in one] == [(line["kind"], line["images"]) for line in two]
+    for line, other in zip(one, two, strict=True):
+        for key in {"D/adv", "D/cls", "G/cls", "G/rec"} & line.keys():
+            assert other[key] == pytest.approx(line[key], rel=0.02)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
+    settings = small_settings("tiny")
+    monkeypatch.setattr(ranks, "count", lambda: 3)
+    with pytest.raises(TraitswapError, match=r"a batch of 4 cannot be shared by 3 processes: .* a multiple of 6"):
+        loop.check_shares(settings.train, build_method_of(settings))
+
+
+def build_method_of(settings):
+    faces, _ = open_faces("drawn", settings.network.size, settings.data)
+    return build_method(settings, faces, None)
