@@ -17,6 +17,7 @@ from traitswap.training import loop
 from traitswap.training.setup import build_method
 
 from .conftest import SMALL, small_settings
+from .test_training import run
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ("tiny", "paper", "stargan-lite", "dna-gan-lite")
@@ -43,24 +44,24 @@ def small_run(preset):
     torch.manual_seed(3)
     guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
     method = build_method(settings, faces, guide if getattr(settings.method, "guide", False) else None)
-    run = loop.start(settings, method)
+    begun = loop.start(settings, method)
     torch.manual_seed(4)
-    for parameter in run.networks["generator"].parameters():
+    for parameter in begun.networks["generator"].parameters():
         parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
-    return settings, faces, method, run
+    return settings, faces, method, begun
 
 
 def gradients(preset):
     """Of every parameter, and the statistics of batch normalization, after each of `STEPS`."""
-    settings, faces, method, run = small_run(preset)
+    settings, faces, method, begun = small_run(preset)
     found = {}
     for number in STEPS:
-        run.images_seen = number * settings.train.batch
+        begun.images_seen = number * settings.train.batch
         labels = faces.columns_of(method.columns)
-        pick = ranks.own(method.draw(labels, 0, run.images_seen, settings.train.batch), method.groups)
-        x = loop.batch_of(run.fabric, settings, faces, pick, run.images_seen, method.groups)
-        loop.step(run, settings, method, x, torch.from_numpy(labels[pick]).float())
-        for name, network in run.networks.items():
+        pick = ranks.own(method.draw(labels, 0, begun.images_seen, settings.train.batch), method.groups)
+        x = loop.batch_of(begun.fabric, settings, faces, pick, begun.images_seen, method.groups)
+        loop.step(begun, settings, method, x, torch.from_numpy(labels[pick]).float())
+        for name, network in begun.networks.items():
             for key, parameter in network.named_parameters():
                 if parameter.grad is not None:
                     found[f"{number} {name}.{key}"] = parameter.grad.clone()
@@ -96,17 +97,19 @@ def test_gradients_of_two_processes_average_to_those_of_the_whole_batch(tmp_path
         assert max(off) < 0.1
 
 
-def losses_in(run):
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+def losses_in(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
-    train = ["train", "-p", "tiny", "-d", "drawn", *(part for change in SMALL for part in ("-s", change))]
-    subprocess.run([sys.executable, "-m", "traitswap", *train, "-o", tmp_path / "one"], check=True, capture_output=True)
-    said = torchrun("-m", "traitswap", *train, "-o", tmp_path / "two", "--max-images", "8")
+    settings = small_settings("tiny")
+    faces, _ = open_faces("drawn", settings.network.size, settings.data)
+    run(settings, faces, tmp_path / "one")
+    changes = [part for change in SMALL for part in ("-s", change)]
+    train = ["-m", "traitswap", "train", "-p", "tiny", "-d", "drawn", *changes, "--max-images", "8"]
+    said = torchrun(*train, "-o", tmp_path / "two")
     assert said.count("8 images seen") == 1, "one process speaks"
-    again = [sys.executable, "-m", "traitswap", *train, "-o", tmp_path / "two"]
-    assert "going on from 8 images" in subprocess.run(again, check=True, capture_output=True, text=True).stdout
+    assert "going on from 8 images" in run(settings, faces, tmp_path / "two")
     one, two = losses_in(tmp_path / "one"), losses_in(tmp_path / "two")
     assert [(line["kind"], line["images"]) for line in one] == [(line["kind"], line["images"]) for line in two]
     for line, other in zip(one, two, strict=True):
