@@ -340,6 +340,7 @@ def test_the_demo_shows_every_label_and_the_commands_that_do_it(files, tmp_path,
     (out / "black-no-smiling.png").unlink()
     ok(commands[-1][1:])
     assert (read_photo(out / "black-no-smiling.png") == drawn).all()
+    refused(capsys, ["demo", out / "black.png", "-w", weights, "-o", out], "black.png would be written over")
 
 
 def test_a_dry_run_trains_nothing(tmp_path, capsys):

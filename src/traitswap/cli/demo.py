@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from traitswap.cli.extras import needs
-from traitswap.cli.using import NoMark, Weights
+from traitswap.cli.using import NoMark, Weights, pipeline_with_styles
 from traitswap.errors import TraitswapError
 
 app = typer.Typer()
 
+_SHEET = "demo.png"
 _CELL = 256
 """Height and width of a face in the sheet, pixels."""
 
@@ -37,35 +38,33 @@ def demo(
     from traitswap.crops import cut_out
     from traitswap.figures import sheet
     from traitswap.images import save_photo
-    from traitswap.pipeline import TransferPipeline
 
-    pipe = TransferPipeline.from_pretrained(weights)
-    takes = _takes(pipe.styles)
-    if not takes:
-        raise TraitswapError(f"{weights} has no styles: traitswap find-styles {weights} --data … makes them")
+    pipe, styles = pipeline_with_styles(weights)
+    takes = {output / f"{'-'.join(s.removeprefix('@') for s in take.values())}.png": take for take in _takes(styles)}
     if photo is None:
         needs("demo", "skimage")
         from skimage.data import astronaut
 
-        photo = output / "photo.png"
+        photo = output / "astronaut.png"
         save_photo(Image.fromarray(astronaut()), photo)  # type: ignore[no-untyped-call]
+    elif photo.resolve() in {path.resolve() for path in (*takes, output / _SHEET)}:
+        raise TraitswapError(f"{photo} would be written over: give another --output")
     encoded = pipe.encode_photo(photo)
     [(_, crop)] = encoded.faces
     cells, headings = [cut_out(encoded.photo.seen, crop, _CELL)], ["photo"]
-    for take in takes:
+    for target, take in takes.items():
         result = pipe.edit(encoded, pipe.encode_references(take))
-        target = output / f"{'-'.join(style.removeprefix('@') for style in take.values())}.png"
         result.save(target, not no_mark)
         cells.append(cut_out(np.asarray(result.image.convert("RGB")), crop, _CELL))
         headings.append(" ".join(take.values()))
         options = [part for name, style in take.items() for part in ("--take", f"{name}={style}")]
         typer.echo(shlex.join(["traitswap", "transfer", str(photo), *options, "-w", str(weights), "-o", str(target)]))
-    save_photo(sheet([cells], headings), output / "demo.png", not no_mark)
-    typer.echo(f"wrote {output / 'demo.png'}")
+    save_photo(sheet([cells], headings), output / _SHEET, not no_mark)
+    typer.echo(f"wrote {output / _SHEET}")
 
 
 def _takes(styles: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
     """The commonest style of every label alone, then one of each attribute together."""
-    first = {name: [s for s in known if not re.search(r"-\d+$", s)] for name, known in styles.items() if known}
+    first = {name: [s for s in known if not re.search(r"-\d+$", s)] for name, known in styles.items()}
     alone = [{name: style} for name, known in first.items() for style in known]
     return [*alone, {name: known[0] for name, known in first.items()}] if len(first) > 1 else alone

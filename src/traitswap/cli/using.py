@@ -239,10 +239,7 @@ def styles(
 
     if (photo is None) != (output is None):
         raise TraitswapError("to draw the styles, give both --photo and --output; to list them, neither")
-    pipe = _pipeline(weights)
-    known = {attribute: names for attribute, names in pipe.styles.items() if names}
-    if not known:
-        raise TraitswapError(f"{weights} has no styles: traitswap find-styles {weights} --data … makes them")
+    pipe, known = pipeline_with_styles(weights)
     if photo is None or output is None:
         for attribute, names in known.items():
             typer.echo(f"{attribute:<12} {' '.join(names)}")
@@ -312,6 +309,15 @@ def _pipeline(weights: Path) -> "TransferPipeline":
     from traitswap.pipeline import TransferPipeline
 
     return TransferPipeline.from_pretrained(weights)
+
+
+def pipeline_with_styles(weights: Path) -> "tuple[TransferPipeline, dict[str, tuple[str, ...]]]":
+    """The pipeline, and its styles (`TransferPipeline.styles`) of the attributes that have some."""
+    pipe = _pipeline(weights)
+    known = {attribute: names for attribute, names in pipe.styles.items() if names}
+    if not known:
+        raise TraitswapError(f"{weights} has no styles: traitswap find-styles {weights} --data … makes them")
+    return pipe, known
 
 
 def _named(option: str, items: Iterable[str]) -> dict[str, str]:
