@@ -119,11 +119,8 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     settings = small_settings("tiny")
+    faces, _ = open_faces("drawn", settings.network.size, settings.data)
+    method = build_method(settings, faces, None)
     monkeypatch.setattr(ranks, "count", lambda: 3)
     with pytest.raises(TraitswapError, match=r"a batch of 4 cannot be shared by 3 processes: .* a multiple of 6"):
-        loop.check_shares(settings.train, build_method_of(settings))
-
-
-def build_method_of(settings):
-    faces, _ = open_faces("drawn", settings.network.size, settings.data)
-    return build_method(settings, faces, None)
+        loop.check_shares(settings.train, method)

@@ -18,12 +18,10 @@ _PATIENCE = timedelta(hours=24)
 """How long the others wait while the first decodes images or trains a classifier."""
 
 
-def join() -> int:
-    """Joins the processes that torchrun began with this one, if it did. Returns the number of this process's device
-    on its machine."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+def join() -> None:
+    """Joins the processes that torchrun began with this one, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
-    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def leave() -> None:
@@ -37,6 +35,11 @@ def count() -> int:
 
 def rank() -> int:
     return dist.get_rank() if count() > 1 else 0
+
+
+def local_rank() -> int:
+    """Among the processes of this machine: which of its GPUs is this one's."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextmanager
@@ -61,15 +64,21 @@ def own(whole: Any, groups: int = 2) -> Any:
     return parts.reshape(-1, *whole.shape[1:])
 
 
-def whole(own: Tensor, groups: int = 2) -> Tensor:
-    """The whole batch's tensor, of which each process has `own`; no gradient flows."""
+def rand(count_own: int, *shape: int, device: torch.device, groups: int = 2) -> Tensor:
+    """Numbers from 0 to 1 for this process's rows of a batch, `count_own` × `shape`."""
+    result: Tensor = own(torch.rand(count_own * count(), *shape, device=device), groups)
+    return result
+
+
+def whole(rows: Tensor) -> Tensor:
+    """The tensor of a whole batch of pairs, of which each process has its `rows`; no gradient flows."""
     size = count()
     if size == 1:
-        return own
-    parts = [torch.empty_like(own) for _ in range(size)]
-    dist.all_gather(parts, own.contiguous())
-    by_group = torch.stack([part.reshape(groups, -1, *own.shape[1:]) for part in parts], 1)
-    return by_group.reshape(-1, *own.shape[1:])
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(size)]
+    dist.all_gather(parts, rows.contiguous())
+    halves = torch.stack([part.reshape(2, -1, *rows.shape[1:]) for part in parts], 1)
+    return halves.reshape(-1, *rows.shape[1:])
 
 
 def mean(value: Tensor) -> Tensor:

@@ -94,13 +94,11 @@ def train(
     settings = _settings(preset, changes, attribute, method)
     seconds = _seconds(max_time) if max_time else float("inf")
     _needs_torch()
-    from rich.console import Console
-
     from traitswap import ranks
     from traitswap.training import loop, setup, state
 
     ranks.join()
-    console = Console(quiet=ranks.rank() > 0)
+    console = _console(quiet=ranks.rank() > 0)
     with ranks.first_before_others():
         faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
     if dry_run:
@@ -366,7 +364,7 @@ def _needs_torch() -> None:
     needs("train", "torch", "lightning_fabric")
 
 
-def _console() -> "Console":
+def _console(quiet: bool = False) -> "Console":
     from rich.console import Console
 
-    return Console()
+    return Console(quiet=quiet)

@@ -95,7 +95,7 @@ def draw_any(labels: NDArray[Any], seed: int, images_seen: int, count: int) -> N
 
 def gradient_between(score: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor) -> Tensor:
     """∇ of `score` (faces → N) at x̂ = εx + (1 − ε)x̃, one ε ~ U[0, 1] an image: N × 3 × S × S, differentiable."""
-    epsilon: Tensor = ranks.own(torch.rand(len(x_fake) * ranks.count(), 1, 1, 1, device=x_fake.device))
+    epsilon = ranks.rand(len(x_fake), 1, 1, 1, device=x_fake.device)
     x_hat = (epsilon * x_real + (1 - epsilon) * x_fake).requires_grad_()
     # Images are independent: the gradient of the sum holds that of each.
     (gradient,) = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)

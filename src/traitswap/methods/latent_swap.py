@@ -145,7 +145,7 @@ class LatentSwap:
         )
 
     def _swapped_weights(self, images_seen: int) -> Tensor:
-        """Of each column (k of them) where it is swapped, in the generator's classification loss."""
+        """Of each of `columns` where it is swapped, in the generator's classification loss."""
         m = self.settings.method
         if images_seen >= m.early_images:
             return torch.full((len(self.columns),), m.swapped_weight)
@@ -225,7 +225,7 @@ def choose_swaps(differs: Tensor) -> Tensor:
     `differs` is N for a batch whose second half is the first half's partners (2n × k); so is the result.
     """
     half = differs[: len(differs) // 2]
-    random = ranks.own(torch.rand(len(half) * ranks.count(), half.shape[1] + 1, device=half.device), 1) < 0.5
+    random = ranks.rand(len(half), half.shape[1] + 1, device=half.device, groups=1) < 0.5
     swapped = torch.where(half, random[:, :1], random[:, 1:])
     return torch.cat([swapped, swapped])
 

@@ -212,8 +212,13 @@ class Generator(TransferNetwork):
         rest = range(ours.rest_channels)
         to_all = [*to, *(ours.swapped_channels + c for c in rest)]
         source_all = [*source, *(theirs.swapped_channels + c for c in rest)]
-        residual = isinstance(self.decoder, ResidualDecoder)
-        last, first = f"encoder.body.{len(self.encoder.body) - 1}.", f"decoder.{'entry' if residual else 'body'}.0.0."
+        last, first = f"encoder.body.{len(self.encoder.body) - 1}.", "decoder.body.0.0."
+        inputs, fed = to_all, source_all
+        if isinstance(self.decoder, ResidualDecoder):
+            # It also sees how far each unit is from the photo's own.
+            first = "decoder.entry.0.0."
+            inputs = [*inputs, *(ours.channels + c for c in to)]
+            fed = [*fed, *(theirs.channels + c for c in source)]
         old = other.state_dict()
         for name, mine in self.state_dict().items():
             if name.startswith("encoder.units.head."):
@@ -221,11 +226,8 @@ class Generator(TransferNetwork):
             elif name.startswith(last) and self.encoder.units is None:
                 mine[to_all] = old[name][source_all]
             elif name.startswith(first):
-                # A residual decoder also sees how far each unit is from the photo's own.
-                apart = residual * len(to)
-                inputs = [*to_all, *(ours.channels + c for c in to[:apart])]
                 mine.zero_()
-                mine[:, inputs] = old[name][:, [*source_all, *(theirs.channels + c for c in source[:apart])]]
+                mine[:, inputs] = old[name][:, fed]
             elif not name.startswith("verification."):
                 mine.copy_(old[name])
 

@@ -116,7 +116,7 @@ def train(
 def start(settings: Settings, method: Method) -> Run:
     """New networks, their optimizers and the average, from the seed."""
     t = settings.train
-    devices = [ranks.join()] if torch.cuda.is_available() else 1
+    devices = [ranks.local_rank()] if torch.cuda.is_available() else 1
     fabric = Fabric(accelerator="auto", devices=devices, precision=precision_of(settings))
     torch.manual_seed(step_seed(t.seed, -1))
     networks, optimizers = {}, {}
@@ -177,7 +177,7 @@ def batch_of(
     torch.manual_seed(step_seed(settings.train.seed, images_seen))
     x = faces_tensor(data, pick, fabric.device)
     if settings.train.flip:
-        flip = ranks.own(torch.rand(len(pick) * ranks.count(), device=x.device), groups) < 0.5
+        flip = ranks.rand(len(pick), device=x.device, groups=groups) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.contiguous(memory_format=torch.channels_last)
 

@@ -17,7 +17,7 @@ LOG_NAME = "log.jsonl"
 class Reporter:
     """Use as a context manager. On a terminal reports move the bar's text; elsewhere each is a line of its own.
 
-    Of several processes (`ranks`) only the first says and writes anything.
+    Of several processes (`ranks`) only the first writes; the console of the others is to be quiet.
     """
 
     def __init__(self, run: Path, images_seen: int, images: int, console: Console) -> None:
@@ -37,7 +37,7 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
             console=console,
-            disable=not (console.is_terminal and self._writes),
+            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("train", total=images, completed=images_seen, losses="")
 
@@ -68,8 +68,7 @@ class Reporter:
         self._record("health", images_seen, values)
 
     def say(self, text: str) -> None:
-        if self._writes:
-            self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _record(self, kind: str, images_seen: int, values: dict[str, float]) -> None:
         if not self._writes:
