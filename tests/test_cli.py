@@ -440,6 +440,11 @@ def test_weights_that_are_not_whole_are_named(files, tmp_path, capsys):
         (["--data", "{home}/empty"], ("empty",)),
         (["--identity-network", "{home}/text.jpg"], ("text.jpg is not an ONNX network",)),
         (["--guide", "{home}/empty"], ("empty", "not a weights folder")),
+        (["--start-from", "{home}/empty"], ("empty", "not a weights folder")),
+        (
+            ["--start-from", "{home}/run/weights", "--set", "network.rest_channels=5"],
+            ("network.rest_channels: there 6",),
+        ),
         (["--health", "{home}/none"], ("no such weights folder",)),
     ],
 )
@@ -447,6 +452,8 @@ def test_wrong_training_requests_are_explained(files, tmp_path, capsys, change, 
     out = tmp_path / "run"
     arguments = ["train", "--preset", "tiny", "--data", "drawn", "--out", out, *CHANGES]
     refused(capsys, [*arguments, *(part.format(**files) for part in change)], *expected)
+    if change[0] != "--health":
+        assert not (out / "guide").exists(), "it is found before minutes go into a classifier"
 
 
 def test_a_run_is_not_continued_with_other_settings(files, capsys):

@@ -118,10 +118,8 @@ def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -
 
 
 def build_method(
-    settings: Settings, data: FaceData, guide: AttributeClassifier | None, start_from: Path | None = None
+    settings: Settings, data: FaceData, guide: AttributeClassifier | None, initial: Generator | None = None
 ) -> Method:
-    data.columns_of(settings.layout.columns)  # raises for a column that the data does not have
-    initial = load_initial(start_from, settings) if start_from else None
     if isinstance(settings, StarGANSettings):
         return StarGAN(settings)
     if isinstance(settings, DNAGANSettings):
@@ -169,6 +167,9 @@ def prepare_run(
 
     `start_from`: a weights folder that the generator begins as, of the same network but maybe of other attributes.
     """
+    # What can be wrong is found before classifiers are trained, which takes minutes.
+    data.columns_of(settings.layout.columns)
+    initial = load_initial(start_from, settings) if start_from else None
     identity = OnnxFeatures(identity_network) if identity_network else None
 
     def classifier(given: Path | None, purpose: str, seed: int) -> AttributeClassifier:
@@ -182,7 +183,7 @@ def prepare_run(
         guide = classifier(classifiers.guide, "guide", seed + 1)
         if settings.network.pool_units:
             check_guide_fits(guide, settings)
-    method = build_method(settings, data, guide, start_from)
+    method = build_method(settings, data, guide, initial)
     judge = classifier(classifiers.health, "health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
@@ -199,6 +200,7 @@ class Estimate:
 
 def estimate(settings: Settings, data: FaceData) -> Estimate:
     """What a run takes here, from steps of every kind on random pictures."""
+    data.columns_of(settings.layout.columns)
     guide = AttributeClassifier(len(data.columns), settings.classifier.size, settings.classifier.width)
     guided = isinstance(settings, LatentSwapSettings) and settings.method.guide
     method = build_method(settings, data, guide.eval().requires_grad_(False) if guided else None)
