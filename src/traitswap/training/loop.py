@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
@@ -113,6 +114,23 @@ def train(
     return run.images_seen
 
 
+class InPrecision(nn.Module):
+    """A network computed in the run's precision; what it returns is float32, so that losses are.
+
+    Fabric's own wrapper, in mixed precision, takes the gradient of the gradient penalty for a mistake and raises.
+    """
+
+    def __init__(self, module: nn.Module, fabric: Fabric) -> None:
+        super().__init__()
+        self.module = module
+        self.autocast = fabric.autocast
+
+    def forward(self, *args: Any) -> Any:
+        with self.autocast():
+            output = self.module(*args)
+        return apply_to_collection(output, Tensor, Tensor.float)
+
+
 def start(settings: Settings, method: Method) -> Run:
     """New networks, their optimizers and the average, from the seed."""
     t = settings.train
@@ -125,7 +143,8 @@ def start(settings: Settings, method: Method) -> Run:
     assert isinstance(average, TransferNetwork)
     for name, module in modules.items():
         module = ranks.synchronized(module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-        networks[name], optimizers[name] = fabric.setup(module, optimizer_of(t, module))
+        networks[name] = InPrecision(fabric.to_device(module), fabric)
+        optimizers[name] = fabric.setup_optimizers(optimizer_of(t, module))
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(fabric, networks, optimizers, average, method.fingerprint)
 
@@ -257,7 +276,7 @@ def save(run: Run, out: Path) -> int:
     state = {
         "images_seen": run.images_seen,
         "method": run.method,
-        "networks": {name: network.state_dict() for name, network in run.networks.items()},
+        "networks": {name: network.module.state_dict() for name, network in run.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         # Its batch statistics are recomputed whenever they are needed.
         "average": dict(run.average.named_parameters()),
@@ -286,7 +305,7 @@ def resume(run: Run, out: Path, console: Console) -> None:
             "another --out"
         )
     for name, network in run.networks.items():
-        network.load_state_dict(state["networks"][name])
+        network.module.load_state_dict(state["networks"][name])
         run.optimizers[name].load_state_dict(state["optimizers"][name])
     for name, parameter in run.average.named_parameters():
         parameter.copy_(state["average"][name])
