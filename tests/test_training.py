@@ -16,10 +16,11 @@ from rich.console import Console
 from traitswap.data.pairs import held_out_pairs, images_at
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
+from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.weights import TorchCodec, load_codec, new_generator, save_codec
 from traitswap.training import loop
 from traitswap.training.averaging import recompute_statistics
-from traitswap.training.setup import Classifiers, prepare_run
+from traitswap.training.setup import Classifiers, build_method, prepare_run
 from traitswap.training.state import load_state, open_run, save_state
 
 from .conftest import SMALL
@@ -233,6 +234,27 @@ def test_other_attributes_do_not_continue_a_run(settings, faces, whole):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_mixed_precision_loses_little(settings, faces):
+    """Steps of all phases, gradient penalty included: their losses are those of 32 bits, but for rounding."""
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        own = settings.model_copy(update={"train": settings.train.model_copy(update={"precision": precision})})
+        guide = AttributeClassifier(len(faces.columns), own.classifier.size, own.classifier.width).eval()
+        method = build_method(own, faces, guide if settings.preset == "tiny" else None)
+        run = loop.start(own, method)
+        labels = faces.columns_of(method.columns)
+        pick = method.draw(labels, 0, 0, own.train.batch)
+        for number in range(4):
+            x = loop.batch_of(run.fabric, own, faces, pick, number, method.groups)
+            loop.step(run, own, method, x, torch.from_numpy(labels[pick]).float())
+        losses[precision] = {name: total / count for name, (total, count) in run.sums.items()}
+        assert all(p.dtype == torch.float32 for network in run.networks.values() for p in network.parameters())
+    assert losses["bf16-mixed"].keys() == losses["32-true"].keys()
+    assert any(loss != losses["32-true"][name] for name, loss in losses["bf16-mixed"].items())
+    for name, loss in losses["bf16-mixed"].items():
+        torch.testing.assert_close(loss, losses["32-true"][name], rtol=0.05, atol=0.02, msg=name)
+
+
 def test_a_full_disk_costs_no_state(settings, faces, whole, monkeypatch):
     before = load_state(whole)
     real = Path.open
