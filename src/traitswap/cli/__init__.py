@@ -1,5 +1,7 @@
 """The command line: parse, call, show. Networks are imported inside commands, so that --help is instant."""
 
+import inspect
+import re
 import sys
 from collections.abc import Sequence
 
@@ -11,13 +13,16 @@ from traitswap.errors import TraitswapError
 app = typer.Typer(
     name="traitswap",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # Plain: drawing boxes around help takes longer than all else that --help does.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Take one attribute of a face from one photo, another from a second, and give them to yours.",
 )
-app.add_typer(demo.app)
-app.add_typer(using.app)
-app.add_typer(training.app)
+for part in (demo.app, using.app, training.app):
+    app.add_typer(part)
+    for command in part.registered_commands:
+        # Whole in the list of commands, where it would be cut after some words.
+        command.short_help = re.split(r"\.\s", f"{inspect.getdoc(command.callback)} ")[0]
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
