@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 
 import numpy as np
@@ -165,6 +166,61 @@ def test_a_killed_folder_goes_on(files, folder, tmp_path, capsys):
     ok(order)
     assert sorted(listed.read_bytes().splitlines()) == sorted(whole.splitlines())
     assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_a_list_of_photos(files, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text(f"photos/a.png\n\n{folder / 'deeper' / 'b.png'}\nphotos/none.png\n", "utf-8")
+    order = ["transfer", "list.txt", "--aligned", "-w", files["w"], "-o", "out"]
+    refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
+    inside = folder.relative_to(folder.anchor)
+    assert (tmp_path / "out" / "photos" / "a.png").exists()
+    assert (tmp_path / "out" / inside / "deeper" / "b.png").exists()
+    rows = {row["photo"]: row["error"] for row in rows_of(tmp_path / "out")}
+    assert "no such photo" in rows["photos/none.png"]
+    assert sum(bool(error) for error in rows.values()) == 1
+    (tmp_path / "list.txt").write_text("photos/a.png\n../photos/a.png\n", "utf-8")
+    refused(capsys, order, "photos/a.png and ../photos/a.png would have one result")
+
+
+def rows_of(out):
+    return list(csv.DictReader((out / "transfers.csv").read_text("utf-8").splitlines()))
+
+
+def test_tars_of_photos(files, folder, tmp_path, capsys):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for name in ("1.tar", "2.tar"):
+        with tarfile.open(shards / name, "w") as shard:
+            shard.add(folder, "all")
+    (shards / "3.tar").write_bytes((shards / "1.tar").read_bytes()[:700])
+    order = [
+        "transfer",
+        shards,
+        "--aligned",
+        "--take",
+        f"smiling={files['b']}",
+        "-w",
+        files["w"],
+        "-o",
+        tmp_path / "out",
+    ]
+    refused_at_the_end(capsys, order, "3 of 7 photos could not be edited", "wrote 4 of 7 photos")
+    ok(["transfer", files["a"], *order[2:-1], tmp_path / "single.png"])
+    with tarfile.open(tmp_path / "out" / "2.tar") as results:
+        assert sorted(results.getnames()) == ["all/a.png", "all/deeper/b.png"]
+        assert results.extractfile("all/a.png").read() == (tmp_path / "single.png").read_bytes()
+    rows = {row["photo"]: row["error"] for row in rows_of(tmp_path / "out")}
+    assert not rows["1.tar/all/a.png"]
+    assert "not an image" in rows["1.tar/all/text.jpg"]
+    assert "3.tar is damaged or no tar" in rows["3.tar"]
+
+    # What is in a tar that is there stays as it is; the damaged one is tried again.
+    shutil.copy(shards / "1.tar", shards / "3.tar")
+    before = (tmp_path / "out" / "1.tar").stat().st_mtime_ns
+    refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
+    assert (tmp_path / "out" / "1.tar").stat().st_mtime_ns == before
+    assert len(rows_of(tmp_path / "out")) == 9
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
-"""One transfer for every photo of a folder: goes on where it stopped, and lists what was done to what."""
+"""One transfer for very many photos, of a folder, of a list, or in tars: goes on where it stopped, and lists what was
+done to what."""
 
 import csv
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from PIL import Image
 
+from traitswap.crops import Which
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
-from traitswap.images import format_of
-from traitswap.pipeline import Result
+from traitswap.images import PhotoLike, format_of, open_photo
+from traitswap.pipeline import Result, TransferPipeline
+from traitswap.styles import MARK
 
 LIST_NAME = "transfers.csv"
 """In the folder of the results."""
@@ -18,7 +23,8 @@ LIST_NAME = "transfers.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """What was done to one photo. In a list, paths are below the folders of photos and of results."""
+    """What was done to one photo. In a list, paths are below the folders of photos and of results, and go on into a
+    tar: shard.tar/1.jpg."""
 
     photo: str
     result: str
@@ -35,77 +41,206 @@ class Row:
         return cls(photo, target, *result.image.size, result.faces, options)
 
 
-_COLUMNS = [field.name for field in fields(Row)]
+_COLUMNS = [column.name for column in fields(Row)]
 
 
-class FolderTransfer:
-    """The photos of a folder, those below included, that have no result yet.
+@dataclass(frozen=True)
+class Order:
+    """What is asked of every photo. It can be sent to other processes, and opened there."""
 
-    `options` says what is asked of all of them. Results have their photos' names (with .png after it, where the
-    photo's format cannot be written). Photos that failed are tried again. Raises `TraitswapError` if `out` is the
-    folder of the photos, or holds other files, or results of other options, or if there are no photos.
+    weights: Path
+    take: Mapping[str, str] = field(default_factory=dict)
+    """Paths of photos, and names of styles, by attribute."""
+    strength: Mapping[str, float] = field(default_factory=dict)
+    face: Which = 1
+    aligned: bool = False
+    mark: bool = True
+    options: str = ""
+    """As a person wrote it."""
+
+    def opened(self) -> Callable[[PhotoLike], Result]:
+        """Loads the model and encodes the references, once; then edits photos. Raises `TraitswapError` as a call of the
+        pipeline does."""
+        pipe = TransferPipeline.from_pretrained(self.weights)
+        pipe.check(self.take, self.strength)
+        references = pipe.encode_references(self.take, self.aligned)
+        return lambda photo: pipe.edit(pipe.encode_photo(photo, self.face, self.aligned), references, self.strength)
+
+    def anywhere(self) -> "Order":
+        """The same with paths that do not depend on where a process was started."""
+        take = {name: what if what.startswith(MARK) else str(Path(what).resolve()) for name, what in self.take.items()}
+        return replace(self, weights=self.weights.resolve(), take=take)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one worker does in one go: some photos, or all that are in one tar. Paths are below that of the batch."""
+
+    photos: tuple[str, ...] = ()
+    tar: str = ""
+
+    def __len__(self) -> int:
+        return len(self.photos) or 1
+
+
+class Batch:
+    """Photos that have no result yet: of a folder, those below it included; of a list (.txt, a path a line); of a tar,
+    or of the tars in a folder that has no other photos.
+
+    Results have their photos' names (with .png after it, where the photo's format cannot be written); those of a tar
+    are in a tar of its name, which is written when all of it is done. Photos that failed are tried again, but for those
+    in tars. Raises `TraitswapError` if `out` is the folder of the photos, or holds other files, or results of other
+    options, or if there are no photos.
     """
 
-    def __init__(self, photos: Path, out: Path, options: str) -> None:
-        if out.resolve() == photos.resolve():
-            raise TraitswapError(f"results would take the place of the photos in {photos}: give another --output")
+    def __init__(self, source: Path, out: Path, options: str) -> None:
+        self.root, found = _photos_of(source, out)
+        if out.resolve() == self.root:
+            raise TraitswapError(f"results would take the place of the photos in {self.root}: give another --output")
         if out.exists() and not (out / LIST_NAME).exists() and (not out.is_dir() or any(out.iterdir())):
             raise TraitswapError(f"{out} holds files that are not results of traitswap: give a new --output")
-        found = sorted(path for path in photos.rglob("*") if _is_picture(path))
-        inside = out.resolve()
-        if inside.is_relative_to(photos.resolve()):  # results are no photos
-            found = [path for path in found if not path.resolve().is_relative_to(inside)]
         if not found:
-            raise TraitswapError(f"there are no images in {photos}")
-        self._photos, self._out, self._options = photos, out, options
+            raise TraitswapError(f"there are no images in {source}")
+        self.out = out.resolve()
         rows = _read(out / LIST_NAME)
-        self._kept = [row for row in rows if row["result"] and (out / row["result"]).exists()]
+        tars = {name for name in found if _is_tar(name) and (out / name).exists()}
+        self._kept = [row for row in rows if (row["result"] and (out / row["result"]).exists()) or _tar_of(row) in tars]
         for row in self._kept:
             if row["options"] != options:
                 raise TraitswapError(f"{out} holds results of {row['options']}; now: {options}; give a new --output")
-        done = {row["photo"] for row in self._kept}
-        self.todo = [path for path in found if str(path.relative_to(photos)) not in done]
+        done = {_tar_of(row) or row["photo"] for row in self._kept}
+        self._todo = [name for name in found if name not in done]
 
     @property
     def done(self) -> int:
         """Photos that have their result already."""
-        return len(self._kept)
+        return sum(bool(row["result"]) for row in self._kept)
 
-    def run(self, transfer: Callable[[Path, Path], Result]) -> Iterator[Row]:
-        """Calls `transfer` with a photo and where to write its result, one by one; gives what came of each.
+    def parts(self, size: int = 1) -> list[Part]:
+        """What is left to do: tars one by one, other photos `size` at a time."""
+        photos = [name for name in self._todo if not _is_tar(name)]
+        together = [tuple(photos[i : i + size]) for i in range(0, len(photos), size)]
+        return [*(Part(tar=name) for name in self._todo if _is_tar(name)), *map(Part, together)]
 
-        A photo that cannot be edited (`TraitswapError`) does not end the run.
-        """
-        with written_whole(self._out / LIST_NAME) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
+    def listed(self, done: Iterable[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+        """Passes on what came of each part, and writes it down as it comes."""
+        with written_whole(self.out / LIST_NAME) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             writer.writerows(self._kept)
-        with (self._out / LIST_NAME).open("a", newline="", encoding="utf-8") as file:
-            for photo in self.todo:
-                row = self._one(photo, transfer)
-                csv.DictWriter(file, _COLUMNS).writerow({**asdict(row), "faces": " ".join(map(str, row.faces))})
+        with (self.out / LIST_NAME).open("a", newline="", encoding="utf-8") as file:
+            for rows in done:
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writerows({**asdict(row), "faces": " ".join(map(str, row.faces))} for row in rows)
                 file.flush()
-                yield row
+                yield rows
 
-    def _one(self, photo: Path, transfer: Callable[[Path, Path], Result]) -> Row:
-        name = photo.relative_to(self._photos)
-        target = name if format_of(name) else name.with_name(name.name + ".png")
+
+def transfer(part: Part, root: Path, out: Path, order: Order, edit: Callable[[PhotoLike], Result]) -> list[Row]:
+    """Edits the photos of a part, below `root`, and writes the results below `out`; gives what came of each.
+
+    A photo that cannot be edited, or a tar that cannot be read, does not end it.
+    """
+
+    def row(photo: str, target: str, write: Callable[[], Result]) -> Row:
         try:
-            return Row.of(str(name), str(target), transfer(photo, self._out / target), self._options)
+            return Row.of(photo, target, write(), order.options)
         except TraitswapError as error:
-            return Row(str(name), "", 0, 0, (), self._options, str(error))
+            return Row(photo, "", 0, 0, (), order.options, str(error))
+
+    def file(name: str) -> Row:
+        def write() -> Result:
+            result = edit(root / name)
+            result.save(out / target, order.mark)
+            return result
+
+        target = target_of(name)
+        return row(name, target, write)
+
+    def member(info: tarfile.TarInfo, photos: tarfile.TarFile, results: tarfile.TarFile) -> Row:
+        def write() -> Result:
+            opened = photos.extractfile(info)
+            result = edit(open_photo(opened.read() if opened else b"", name))
+            data = result.encoded(format_of(Path(target)), order.mark)
+            fresh = tarfile.TarInfo(target_of(info.name))
+            fresh.size, fresh.mtime = len(data), info.mtime
+            results.addfile(fresh, io.BytesIO(data))
+            return result
+
+        name, target = f"{part.tar}/{info.name}", f"{part.tar}/{target_of(info.name)}"
+        return row(name, target, write)
+
+    if not part.tar:
+        return [file(name) for name in part.photos]
+    try:
+        with (
+            tarfile.open(root / part.tar) as photos,
+            written_whole(out / part.tar) as fresh,
+            tarfile.open(fresh, "w") as results,
+        ):
+            found = (info for info in photos if info.isfile() and _names_picture(Path(info.name)))
+            return [member(info, photos, results) for info in found]
+    except (tarfile.TarError, OSError, EOFError) as error:
+        reason = f"{root / part.tar} is damaged or no tar ({error}): get another copy"
+        return [Row(part.tar, "", 0, 0, (), order.options, reason)]
+
+
+def target_of(photo: str) -> str:
+    """Where the result of a photo goes, below the folder of the results."""
+    path = Path(photo)
+    inside = Path(*(part for part in path.parts if part not in (path.anchor, "..")))
+    return (inside if format_of(inside) else inside.with_name(f"{inside.name}.png")).as_posix()
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The images right in a folder, by their endings; raises `TraitswapError` if there are none."""
-    found = sorted(path for path in folder.iterdir() if _is_picture(path))
+    found = sorted(path for path in folder.iterdir() if _names_picture(path) and path.is_file())
     if not found:
         raise TraitswapError(f"there are no images in {folder}")
     return found
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in Image.registered_extensions() and path.is_file()
+def _photos_of(source: Path, out: Path) -> tuple[Path, list[str]]:
+    """The photos and tars of a batch, and the folder that their paths are below."""
+    if source.is_dir():
+        root, inside = source.resolve(), out.resolve()
+        below = sorted(path for path in root.rglob("*") if path.is_file())
+        if inside.is_relative_to(root) and inside != root:  # results are no photos
+            below = [path for path in below if not path.is_relative_to(inside)]
+        names = [path.relative_to(root).as_posix() for path in below]
+        return root, [n for n in names if _names_picture(Path(n))] or [n for n in names if _is_tar(n)]
+    if _is_tar(source.name):
+        return source.resolve().parent, [source.name]
+    try:
+        lines = source.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraitswapError(f"{source} is not a list of photos ({error}): expected a path a line") from None
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    targets: dict[str, str] = {}
+    for name in names:
+        other = targets.setdefault(target_of(name), name)
+        if other != name:
+            raise TraitswapError(f"{source}: {other} and {name} would have one result: list them apart")
+    return Path.cwd(), names
+
+
+def is_batch(source: Path) -> bool:
+    """Whether a path is that of many photos."""
+    return source.is_dir() or source.suffix.lower() in (".tar", ".txt")
+
+
+def _is_tar(name: str) -> bool:
+    return name.lower().endswith(".tar")
+
+
+def _tar_of(row: Mapping[str, str]) -> str:
+    """The tar that a row's photo is in; empty if it is a file."""
+    name, found, _ = row["photo"].partition(".tar/")
+    return f"{name}.tar" if found else ""
+
+
+def _names_picture(path: Path) -> bool:
+    return path.suffix.lower() in Image.registered_extensions()
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """The codec of exported networks: onnxruntime behind the same arrays as torch, and without it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ def load_onnx_codec(folder: Path) -> tuple[OnnxCodec, dict[str, Any]]:
     settings = parse_settings(config["settings"], str(folder))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # As torch does; onnxruntime alone takes every core, however many processes share them.
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     sessions = []
     for name in (ENCODER_NAME, DECODER_NAME):
         try:

@@ -14,7 +14,8 @@ from traitswap.cli.extras import needs
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
-    from traitswap.pipeline import Result, TransferPipeline
+    from traitswap.batch import Order
+    from traitswap.pipeline import PhotoLike, Result, TransferPipeline
 
 app = typer.Typer()
 
@@ -42,12 +43,18 @@ _STDIO = Path("-")
 
 @app.command()
 def transfer(
-    photo: Annotated[Path, typer.Argument(help="The photo to change; a folder: all photos in it; -: from stdin.")],
+    photo: Annotated[
+        Path,
+        typer.Argument(
+            help="The photo to change; -: from stdin. Many: a folder, a .txt with a path a line, a .tar or a folder of "
+            "them."
+        ),
+    ],
     weights: Weights,
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Picture to write: .png, .jpg or .webp; for a folder, a folder; -: PNG to stdout."
+            "--output", "-o", help="Picture to write: .png, .jpg or .webp; -: PNG to stdout; for many, a folder."
         ),
     ],
     take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
@@ -64,80 +71,94 @@ def transfer(
     aligned: Aligned = False,
     no_mark: NoMark = False,
     as_json: Json = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Share many photos among workers of Ray: local (one for each core here), or a cluster's address.",
+        ),
+    ] = None,
 ) -> None:
     """Give a photo attributes of other photos. What lies away from the face stays as it is.
 
     traitswap transfer me.jpg --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.jpg
 
-    Of a folder, a photo that cannot be edited does not end the work; the same command again goes on where it stopped
-    and tries those again. transfers.csv among the results says what was done to what.
+    Of many, a photo that cannot be edited does not end the work; the same command again goes on where it stopped and
+    tries those again. transfers.csv among the results says what was done to what. Results from a tar come in a tar.
     """
-    from traitswap.batch import Row
+    from traitswap.batch import Order, Row, is_batch
 
     names = _named("--take", take)
     strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
-    which = _which(face)
-    if output == _STDIO and sys.stdout.isatty():
-        raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
-    pipe = _pipeline(weights)
-    pipe.check(names, strengths)
-    references = pipe.encode_references(names, aligned)
-
-    def edited(source: Path) -> "Result":
-        data = sys.stdin.buffer.read() if source == _STDIO else source
-        return pipe.edit(pipe.encode_photo(data, which, aligned), references, strengths)
-
-    def write(source: Path, target: Path) -> "Result":
-        result = edited(source)
-        result.save(target, not no_mark)
-        return result
-
     flags = ["--aligned"] * aligned + ["--no-mark"] * no_mark
     asked = [*_repeated("--take", take), *_repeated("--strength", strength), "--face", face, *flags]
     options = shlex.join([*asked, "--weights", str(weights)])
-    if photo.is_dir():
-        _transfer_folder(photo, output, options, write, as_json)
+    order = Order(weights, names, strengths, _which(face), aligned, not no_mark, options)
+    if output == _STDIO and sys.stdout.isatty():
+        raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
+    edit = order.opened()
+    if is_batch(photo):
+        _transfer_many(photo, output, order, edit, ray, as_json)
         return
+    if ray:
+        raise TraitswapError(f"--ray is for many photos, and {photo} is one: give a folder, a .txt list or a .tar")
+    result = edit(sys.stdin.buffer.read() if photo == _STDIO else photo)
     if output == _STDIO:
-        result = edited(photo)
-        sys.stdout.buffer.write(result.encoded("PNG", not no_mark))
+        sys.stdout.buffer.write(result.encoded("PNG", order.mark))
     else:
-        result = write(photo, output)
+        result.save(output, order.mark)
     row = Row.of(str(photo), str(output), result, options)
     which_faces = f", face {', '.join(map(str, row.faces))}" if row.faces else ""
     text = json.dumps(asdict(row)) if as_json else f"wrote {output} ({row.width}×{row.height}{which_faces})"
     typer.echo(text, err=output == _STDIO)
 
 
-def _transfer_folder(
-    photos: Path, out: Path, options: str, write: Callable[[Path, Path], "Result"], as_json: bool
+def _transfer_many(
+    photos: Path,
+    out: Path,
+    order: "Order",
+    edit: "Callable[[PhotoLike], Result]",
+    ray: str | None,
+    as_json: bool,
 ) -> None:
     from rich.console import Console
 
-    from traitswap.batch import LIST_NAME, FolderTransfer
+    from traitswap.batch import LIST_NAME, Batch, transfer
     from traitswap.progress import bar
 
     if out == _STDIO:
-        raise TraitswapError(f"{photos} is a folder: give a folder for its results with --output")
-    folder = FolderTransfer(photos, out, options)
+        raise TraitswapError(f"{photos} holds many photos: give a folder for its results with --output")
+    batch = Batch(photos, out, order.options)
+    if ray:
+        needs("ray", "ray", "pandas", "pyarrow")
+        from traitswap.cluster import PHOTOS_AT_A_TIME, transferred
+
+        parts = batch.parts(PHOTOS_AT_A_TIME)
+        done = transferred(parts, batch.root, batch.out, order, ray)
+    else:
+        parts = batch.parts()
+        done = (transfer(part, batch.root, batch.out, order, edit) for part in parts)
     console = Console(stderr=True)
-    failed = 0
+    count = failed = 0
     with bar("photos", console) as progress:
-        task = progress.add_task("photos", total=len(folder.todo))
-        for row in folder.run(write):
-            failed += bool(row.error)
-            if as_json:
-                typer.echo(json.dumps(asdict(row)))
-            elif row.error:
-                console.print(row.error, markup=False, highlight=False, soft_wrap=True)
-            progress.advance(task)
-    already = f", {folder.done} were there already" if folder.done else ""
-    count = f"{len(folder.todo) - failed} of {len(folder.todo)} photos"
-    typer.echo(f"wrote {count} to {out}{already}; {LIST_NAME} lists them", err=as_json)
+        task = progress.add_task("photos", total=sum(map(len, parts)))
+        for rows in batch.listed(done):
+            for row in rows:
+                failed += bool(row.error)
+                if as_json:
+                    typer.echo(json.dumps(asdict(row)))
+                elif row.error:
+                    console.print(row.error, markup=False, highlight=False, soft_wrap=True)
+            count += len(rows)
+            # A tar counts as one: how many are in it is known when it is done.
+            progress.advance(task, 1 if rows and ".tar/" in rows[0].photo else len(rows))
+    already = f", {batch.done} were there already" if batch.done else ""
+    typer.echo(f"wrote {count - failed} of {count} photos to {out}{already}; {LIST_NAME} lists them", err=as_json)
     if failed:
         raise TraitswapError(
-            f"{failed} of {len(folder.todo)} photos could not be edited: {out / LIST_NAME} says why; the same command "
-            "tries them again"
+            f"{failed} of {count} photos could not be edited: {out / LIST_NAME} says why; the same command tries them "
+            "again"
         )
 
 
