@@ -15,7 +15,7 @@ from traitswap.methods.latent_swap import (
     differing,
     related_columns,
 )
-from traitswap.networks.autoencoder import Generator
+from traitswap.networks.autoencoder import Generator, change_of, warped
 from traitswap.networks.classifier import AttributeClassifier, Augmentation, augment, draw_augmentation
 from traitswap.networks.transfer import partner
 from traitswap.swap import exchange
@@ -126,11 +126,30 @@ def test_a_pooled_unit_says_nothing_of_places(faces):
 @pytest.mark.parametrize("patch", [1, 2])
 @pytest.mark.parametrize("widths", [[8], [8, 12], [8, 12, 16]])
 def test_a_new_residual_generator_returns_the_photo(patch, widths):
-    settings = load_settings("tiny", (*SMALL, f"network.patch={patch}", f"network.widths={widths}"))
+    ways = ("network.recolor=true", "network.warp=true")
+    settings = load_settings("tiny", (*SMALL, f"network.patch={patch}", f"network.widths={widths}", *ways))
     generator = Generator(settings.network, settings.layout)
     x = torch.rand(4, 3, 32, 32) * 2 - 1
     swapped = torch.ones(4, 2, dtype=torch.bool)
-    assert torch.equal(generator(x, swapped).x_fake, x)
+    assert torch.allclose(generator(x, swapped).x_fake, x, atol=1e-5)
+
+
+def test_a_warp_moves_pixels_by_what_the_flow_says():
+    x = torch.rand(2, 3, 32, 32)
+    right = torch.zeros(2, 2, 8, 8)
+    right[:, 0] = torch.atanh(torch.tensor(2 * 2 / 32 / 0.15))
+    assert torch.allclose(warped(x, right)[..., :-2], x[..., 2:], atol=1e-5)
+    down = right.flip(1)
+    assert torch.allclose(warped(x, down)[..., :-2, :], x[..., 2:, :], atol=1e-5)
+
+
+def test_a_recoloured_pixel_changes_by_a_matrix_of_its_colour():
+    x = torch.rand(2, 3, 4, 4) * 2 - 1
+    h = torch.randn(2, 12, 4, 4)
+    change = change_of(x, h)
+    matrix = h[1, 3:, 2, 3].view(3, 3).T
+    assert torch.allclose(change[1, :, 2, 3], h[1, :3, 2, 3] + matrix @ (x[1, :, 2, 3] + 1), atol=1e-5)
+    assert torch.equal(change_of(x, h[:, :3]), h[:, :3])
 
 
 def test_a_residual_decoder_is_told_what_changes():

@@ -44,6 +44,11 @@ class NetworkSettings(NetworkBase):
     """Width of that branch, and the size to which it averages the face down."""
     residual: bool = False
     """The decoder adds a change to the photo, which it sees, instead of drawing the whole picture."""
+    recolor: bool = False
+    """With `residual`: the change of a pixel may depend on its colour. Black becomes blond and white stays white."""
+    warp: bool = False
+    """With `residual`: the decoder first moves the photo's pixels a little: corners of a mouth rise, and are not drawn
+    anew."""
     discriminator_widths: Widths
     spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
@@ -58,6 +63,8 @@ class NetworkSettings(NetworkBase):
         )
         if self.residual and self.patch > 1 and self.widths[0] < 8:
             raise ValueError(f"network.residual with patch 2 needs network.widths from 8 on (got {self.widths[0]})")
+        if (self.recolor or self.warp) and not self.residual:
+            raise ValueError("network.recolor and network.warp need network.residual")
         return self
 
 

@@ -111,19 +111,43 @@ class ResidualDecoder(nn.Module):
             smooth = nn.Upsample(scale_factor=patch, mode="bilinear")
             self.enlarge.append(nn.Sequential(nn.Conv2d(widths[-1], finest - 3, 1), smooth))
             self.merge.append(nn.Sequential(nn.Conv2d(finest, finest, 3, padding=1), nn.ReLU(inplace=True)))
-        self.head = nn.Conv2d(finest, 3, settings.stem_kernel, padding=settings.stem_kernel // 2)
+        kernel = settings.stem_kernel
+        self.head = nn.Conv2d(finest, 12 if settings.recolor else 3, kernel, padding=kernel // 2)
+        self.flow = nn.Conv2d(widths[0], 2, 3, padding=1) if settings.warp else None
         # Training starts from the photo as it is.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        for last in (self.head, self.flow):
+            if last is not None:
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
         """`own`: the photo's own units, N × k·u × s × s."""
         h = self.entry(torch.cat([embedding, embedding[:, : own.shape[1]] - own], 1))
+        if self.flow is not None:
+            photo = warped(photo, self.flow(h).float())
         for enlarge, merge in zip(self.enlarge, self.merge, strict=True):
             h = enlarge(h)
             h = merge(torch.cat([h, folded(photo, h.shape[-1])], 1))
-        result: Tensor = (photo + self.head(h).float()).clamp(-1, 1)
-        return result
+        return (photo + change_of(photo, self.head(h).float())).clamp(-1, 1)
+
+
+def warped(photo: Tensor, flow: Tensor) -> Tensor:
+    """The photo (N × 3 × S × S), each pixel taken from up to 7.5 % of the side away, as `flow` (N × 2 × s × s) says."""
+    side = photo.shape[-1]
+    shift = F.interpolate(0.15 * torch.tanh(flow), size=(side, side), mode="bilinear").permute(0, 2, 3, 1)
+    centres = (torch.arange(side, device=photo.device) * 2 + 1) / side - 1
+    here = torch.stack([centres.expand(side, side), centres[:, None].expand(side, side)], 2)
+    return F.grid_sample(photo, here + shift, padding_mode="border", align_corners=False)
+
+
+def change_of(photo: Tensor, h: Tensor) -> Tensor:
+    """What is added to the photo. `h`: that, N × 3 × S × S, or with a 3×3 matrix of colours, 12 channels."""
+    if h.shape[1] == 3:
+        return h
+    # From black, so that the matrix alone leaves black as it is.
+    colour = photo + 1
+    added, *of_colour = torch.chunk(h, 4, 1)
+    return added + sum(of_colour[i] * colour[:, i : i + 1] for i in range(3))
 
 
 def folded(photo: Tensor, size: int) -> Tensor:
