@@ -1,0 +1,177 @@
+"""A training step: eager float32 beside ours, in turns in one run, so that ratios hold on a noisy machine.
+
+    python benchmarks/train_step.py [--presets lite paper stargan-paper] [--rounds 5] [--losses 200]
+
+Eager float32: 32-bit numbers, memory as PyTorch lays it out. Ours: as `traitswap train` runs here, bf16 where the
+processor computes in it, channels last. On random pictures; drawn faces with --losses, which trains so many steps both
+ways, and once more in float32 with another seed: how far apart losses are anyway.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from timing import machine, seconds_of, table
+from traitswap.config import LatentSwapSettings, Settings, load_settings
+from traitswap.data.cache import FaceData
+from traitswap.errors import TraitswapError
+from traitswap.networks.classifier import AttributeClassifier
+from traitswap.training import loop, setup
+
+PRECISIONS = {"eager float32": "32-true", "ours": "auto"}
+DRAWN = {False: 64, True: 2000}
+"""Faces to draw: few for their columns alone, or enough to train on."""
+
+
+class Stepper:
+    """Steps of one way of running a preset."""
+
+    def __init__(self, settings: Settings, data: FaceData, channels_last: bool) -> None:
+        size = settings.classifier.size
+        guide = AttributeClassifier(len(data.columns), size, settings.classifier.width).eval().requires_grad_(False)
+        guided = isinstance(settings, LatentSwapSettings) and settings.method.guide
+        self.settings, self.data = settings, data
+        self.method = setup.build_method(settings, data, guide if guided else None)
+        self.run = loop.start(settings, self.method)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        for network in (*self.run.networks.values(), self.run.average):
+            network.to(memory_format=self.layout)
+        self.kinds = setup.kinds_of_step(self.method)
+        n, side = settings.train.batch, settings.network.size
+        device = self.run.fabric.device
+        self.x = (torch.rand(n, 3, side, side, device=device) * 2 - 1).contiguous(memory_format=self.layout)
+        self.labels = (torch.rand(n, len(self.method.columns), device=device) < 0.5).float()
+
+    def step(self, number: int) -> None:
+        self.run.images_seen = number * self.settings.train.batch
+        loop.step(self.run, self.settings, self.method, self.x, self.labels)
+
+    def seconds(self) -> float:
+        """Of a step, every kind of step as often as it comes."""
+        return sum(share * seconds_of(partial(self.step, number)) for number, share in self.kinds.items())
+
+    def operations(self) -> float:
+        """Floating-point operations of a step: those of convolutions and matrix products, forwards and backwards."""
+        total = 0.0
+        for number, share in self.kinds.items():
+            with Operations() as operations:  # type: ignore[no-untyped-call]
+                self.step(number)
+            total += share * operations.count
+        return total
+
+    def losses(self, steps: int) -> dict[str, float]:
+        """Their means over the second half of `steps` steps on the data."""
+        train_split = self.data.split("train")
+        labels = self.data.columns_of(self.method.columns)[train_split]
+        t = self.settings.train
+        self.run.images_seen = 0
+        for number in range(steps):
+            if number == steps // 2:
+                self.run.sums = {}
+            seen = self.run.images_seen
+            pick = self.method.draw(labels, t.seed, seen, t.batch)
+            x = loop.batch_of(
+                self.run.fabric, self.settings, self.data, train_split[pick], seen, self.method.groups
+            ).contiguous(memory_format=self.layout)
+            loop.step(self.run, self.settings, self.method, x, torch.from_numpy(labels[pick]).to(x.device).float())
+        return {name: float(total) / count for name, (total, count) in self.run.sums.items()}
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts by torch's formulas. Its own `FlopCounterMode` hooks into modules, which forbids the gradient penalty."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.count += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product."""
+    cuda = torch.cuda.is_available()
+    side = 8192 if cuda else 2048
+    a = torch.rand(side, side, device="cuda" if cuda else "cpu").to(dtype)
+    a @ a
+    return 2 * side**3 / seconds_of(lambda: a @ a)
+
+
+def speed(preset: str, rounds: int, console: Console) -> list[str]:
+    """A preset's row."""
+    settings = settings_of(preset, "32-true")
+    data = setup.read_faces("drawn", settings, "stop", console)
+    ways = [Stepper(settings_of(preset, p), data, p == "auto") for p in PRECISIONS.values()]
+    mixed = str(loop.precision_of(ways[1].settings)).startswith("bf16")
+    for way in ways:
+        way.seconds()
+    timings, rates = [], []
+    for _ in range(rounds):
+        timings.append([way.seconds() for way in ways])
+        rates.append(product_rate(torch.bfloat16 if mixed else torch.float32))
+    eager, ours = (statistics.median(column) for column in zip(*timings, strict=True))
+    ratio = statistics.median(a / b for a, b in timings)
+    reached = ways[1].operations() / ours
+    memory = setup.estimate(ways[1].settings, data).memory_mib
+    n = settings.train.batch
+    # Of the images of a step the generator learns from those of some steps only, where it has a critic to wait for.
+    moves = sum(share for number, share in ways[1].kinds.items() if ways[1].method.phases[1].weights(number))
+    return [
+        preset,
+        f"{n / eager:.1f}",
+        f"{n / ours:.1f}",
+        f"{ratio:.2f}",
+        f"{1e3 * ours / moves / n:.1f}",
+        f"{reached / 1e9:.0f}",
+        f"{reached / statistics.median(rates):.0%}",
+        f"{memory:.0f}",
+    ]
+
+
+def differences(preset: str, steps: int, console: Console) -> list[list[str]]:
+    """For each loss: float32, ours, and float32 of another seed."""
+    data = setup.read_faces("drawn", settings_of(preset, "32-true", training=True), "stop", console)
+    columns = []
+    for precision, seed in (("32-true", 0), ("auto", 0), ("32-true", 1)):
+        console.print(f"{preset}: {steps} steps, {precision}, seed {seed} …")
+        settings = settings_of(preset, precision, seed, training=True)
+        columns.append(Stepper(settings, data, precision == "auto").losses(steps))
+    return [[name, *(f"{column[name]:.3g}" for column in columns)] for name in columns[0]]
+
+
+def settings_of(preset: str, precision: str, seed: int = 0, training: bool = False) -> Settings:
+    changes = (f"train.precision={precision}", f"train.seed={seed}", f"data.drawn_count={DRAWN[training]}")
+    return load_settings(preset, changes)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--presets", nargs="+", default=["lite", "paper", "stargan-paper"])
+    options.add_argument("--rounds", type=int, default=5, help="how often each is timed; medians are shown")
+    options.add_argument("--losses", type=int, metavar="STEPS", help="compare losses of so many steps, not speeds")
+    given = options.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        print(f"{machine()}, PyTorch {torch.__version__}\n")
+        if given.losses:
+            for preset in given.presets:
+                heads = [f"{preset}, mean of steps {given.losses // 2}-{given.losses}", "float32", "ours"]
+                print(table([*heads, "float32, another seed"], differences(preset, given.losses, console)), "\n")
+            return
+        heads = ["preset", "images/s, eager float32", "images/s, ours", "ratio", "ms an image that G learns from"]
+        heads += ["GFLOP/s, ours", "of a matrix product's", "memory, MiB"]
+        print(table(heads, [speed(preset, given.rounds, console) for preset in given.presets]))
+    except TraitswapError as error:
+        raise SystemExit(f"train_step: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
