@@ -59,16 +59,20 @@ def workers_below(pid):
 def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(many, tmp_path):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     subprocess.run(order(many, alone), check=True, capture_output=True)
-    running = subprocess.Popen(order(many, shared, "--ray", "local"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while len(list(shared.glob("*.png"))) < PHOTOS // 8:
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed = workers_below(running.pid)
-    os.kill(killed[0], signal.SIGKILL)
-    assert len(list(shared.glob("*.png"))) < PHOTOS, "it was killed too late"
-    out, err = running.communicate(timeout=240)
+    with subprocess.Popen(
+        order(many, shared, "--ray", "local"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        try:
+            deadline = time.monotonic() + 300
+            while len(list(shared.glob("*.png"))) < PHOTOS // 8:
+                assert running.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.kill(workers_below(running.pid)[0], signal.SIGKILL)
+            assert len(list(shared.glob("*.png"))) < PHOTOS, "it was killed too late"
+            out, err = running.communicate(timeout=300)
+        finally:
+            running.kill()
     assert running.returncode == 0, err
     assert f"wrote {PHOTOS} of {PHOTOS} photos" in out.decode()
     assert "Traceback" not in err.decode()

@@ -1,6 +1,7 @@
 """The one training loop: any method's phases, over pairs that depend on (seed, images seen) alone."""
 
 import copy
+import logging
 import math
 import threading
 import time
@@ -134,6 +135,8 @@ class InPrecision(nn.Module):
 def start(settings: Settings, method: Method) -> Run:
     """New networks, their optimizers and the average, from the seed."""
     t = settings.train
+    # It would say which precision was chosen, on a line of its own.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     devices = [ranks.local_rank()] if torch.cuda.is_available() else 1
     fabric = Fabric(accelerator="auto", devices=devices, precision=precision_of(settings))
     torch.manual_seed(step_seed(t.seed, -1))
