@@ -131,9 +131,10 @@ def _budget(table: Mapping[str, Any]) -> Iterable[str]:
         f"Seeds {seeds}: mean (lowest … highest)." if several else f"Seed {seeds} alone: no small difference counts."
     )
     if guide := table["classifiers"].get("guide"):
+        others = any(m["settings"]["method"]["name"] != "latent-swap" for m in models)
         yield (
             f"Ours is guided by a classifier trained beforehand, one for all runs, on {guide['settings']['images']:,} "
-            "images that the budget does not count; StarGAN and DNA-GAN have none."
+            f"images that the budget does not count{'; StarGAN and DNA-GAN have none' if others else ''}."
         )
     residual = [m["name"] for m in models if m["settings"]["network"].get("residual")]
     if residual and len(residual) < len(models):
