@@ -233,7 +233,6 @@ def test_other_attributes_do_not_continue_a_run(settings, faces, whole):
     open_run(settings, replace(faces, source_name="the same faces in a folder renamed"), whole)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
 def test_mixed_precision_loses_little(settings, faces):
     """Steps of all phases, gradient penalty included: their losses are those of 32 bits, but for rounding."""
     losses = {}
@@ -255,6 +254,7 @@ def test_mixed_precision_loses_little(settings, faces):
         torch.testing.assert_close(loss, losses["32-true"][name], rtol=0.05, atol=0.02, msg=name)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
 def test_a_full_disk_costs_no_state(settings, faces, whole, monkeypatch):
     before = load_state(whole)
     real = Path.open
