@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from timing import machine, seconds_of, table
+from results import markdown
+from timing import machine, seconds_of
 from traitswap.codec import Codec
 from traitswap.errors import TraitswapError
 from traitswap.export import export
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ways = codecs(given.weights, Path(folder))
             print(f"{machine()}, PyTorch {torch.__version__}; milliseconds\n")
             heads = ["", *ways, f"{EAGER} ÷ {EXPORTED}"]
-            print(table(heads, rows(ways, given.batches, given.rounds)))
+            print(markdown(heads, rows(ways, given.batches, given.rounds)))
     except TraitswapError as error:
         raise SystemExit(f"inference: {error}") from None
 

@@ -72,7 +72,7 @@ def _quality(table: Mapping[str, Any]) -> str:
             row += [cell(_values(model, "quality", ALL, f"{key}_floor"))] if key == frechet else []
         row += [cell(_values(model, "quality", ALL, f"{kernel}{end}")) for end in ("", "_error", "_floor")]
         rows.append(row)
-    return _markdown(heads, rows)
+    return markdown(heads, rows)
 
 
 def _transfer(table: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _transfer(table: Mapping[str, Any]) -> str:
     for label, key in (("photo, untouched", "success_untouched"), ("reference itself", "success_real")):
         ends = [cell(_values(models[0], "together", "attributes", name, key)[:1], share) for name in names]
         rows.append([label, *ends, *[DASH] * len(REST)])
-    return _markdown(["own", *(f"success, {name}" for name in names), *REST.values()], rows)
+    return markdown(["own", *(f"success, {name}" for name in names), *REST.values()], rows)
 
 
 def _protocol(table: Mapping[str, Any]) -> Iterable[str]:
@@ -186,7 +186,8 @@ def cell(values: Sequence[float | None], show: Callable[[float], str] = "{:.4g}"
     return f"{mean} ({show(min(known))} … {show(max(known))})" if len(known) > 1 else mean
 
 
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first column names its rows, the others are numbers."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from timing import machine, seconds_of, table
-from traitswap.config import LatentSwapSettings, Settings, load_settings
+from results import markdown
+from timing import machine, seconds_of
+from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.errors import TraitswapError
-from traitswap.networks.classifier import AttributeClassifier
 from traitswap.training import loop, setup
 
 PRECISIONS = {"eager float32": "32-true", "ours": "auto"}
@@ -34,20 +34,14 @@ class Stepper:
     """Steps of one way of running a preset."""
 
     def __init__(self, settings: Settings, data: FaceData, channels_last: bool) -> None:
-        size = settings.classifier.size
-        guide = AttributeClassifier(len(data.columns), size, settings.classifier.width).eval().requires_grad_(False)
-        guided = isinstance(settings, LatentSwapSettings) and settings.method.guide
         self.settings, self.data = settings, data
-        self.method = setup.build_method(settings, data, guide if guided else None)
-        self.run = loop.start(settings, self.method)
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        rehearsed = setup.rehearsal(settings, data)
+        self.method, self.run, self.labels = rehearsed.method, rehearsed.run, rehearsed.labels
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         for network in (*self.run.networks.values(), self.run.average):
-            network.to(memory_format=self.layout)
+            network.to(memory_format=layout)
+        self.x = rehearsed.x.contiguous(memory_format=layout)
         self.kinds = setup.kinds_of_step(self.method)
-        n, side = settings.train.batch, settings.network.size
-        device = self.run.fabric.device
-        self.x = (torch.rand(n, 3, side, side, device=device) * 2 - 1).contiguous(memory_format=self.layout)
-        self.labels = (torch.rand(n, len(self.method.columns), device=device) < 0.5).float()
 
     def step(self, number: int) -> None:
         self.run.images_seen = number * self.settings.train.batch
@@ -70,17 +64,11 @@ class Stepper:
         """Their means over the second half of `steps` steps on the data."""
         train_split = self.data.split("train")
         labels = self.data.columns_of(self.method.columns)[train_split]
-        t = self.settings.train
         self.run.images_seen = 0
         for number in range(steps):
             if number == steps // 2:
                 self.run.sums = {}
-            seen = self.run.images_seen
-            pick = self.method.draw(labels, t.seed, seen, t.batch)
-            x = loop.batch_of(
-                self.run.fabric, self.settings, self.data, train_split[pick], seen, self.method.groups
-            ).contiguous(memory_format=self.layout)
-            loop.step(self.run, self.settings, self.method, x, torch.from_numpy(labels[pick]).to(x.device).float())
+            loop.next_step(self.run, self.settings, self.method, self.data, train_split, labels)
         return {name: float(total) / count for name, (total, count) in self.run.sums.items()}
 
 
@@ -164,11 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.losses:
             for preset in given.presets:
                 heads = [f"{preset}, mean of steps {given.losses // 2}-{given.losses}", "float32", "ours"]
-                print(table([*heads, "float32, another seed"], differences(preset, given.losses, console)), "\n")
+                print(markdown([*heads, "float32, another seed"], differences(preset, given.losses, console)), "\n")
             return
         heads = ["preset", "images/s, eager float32", "images/s, ours", "ratio", "ms an image that G learns from"]
         heads += ["GFLOP/s, ours", "of a matrix product's", "memory, MiB"]
-        print(table(heads, [speed(preset, given.rounds, console) for preset in given.presets]))
+        print(markdown(heads, [speed(preset, given.rounds, console) for preset in given.presets]))
     except TraitswapError as error:
         raise SystemExit(f"train_step: {error}") from None
 

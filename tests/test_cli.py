@@ -126,7 +126,7 @@ def test_a_folder_is_transferred_photo_by_photo(files, folder, tmp_path, capsys)
     refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
     ok([*order[:1], files["b"], *order[2:-1], tmp_path / "single.png"])
     assert (out / "deeper" / "b.png").read_bytes() == (tmp_path / "single.png").read_bytes()
-    rows = {row["photo"]: row for row in csv.DictReader((out / "transfers.csv").read_text("utf-8").splitlines())}
+    rows = {row["photo"]: row for row in rows_of(out)}
     assert set(rows) == {"a.png", "deeper/b.png", "text.jpg"}
     assert rows["deeper/b.png"]["result"] == "deeper/b.png"
     assert (rows["a.png"]["width"], rows["a.png"]["error"]) == ("32", "")
@@ -181,6 +181,10 @@ def test_a_list_of_photos(files, folder, tmp_path, capsys, monkeypatch):
     assert sum(bool(error) for error in rows.values()) == 1
     (tmp_path / "list.txt").write_text("photos/a.png\n../photos/a.png\n", "utf-8")
     refused(capsys, order, "photos/a.png and ../photos/a.png would have one result")
+    (tmp_path / "list.txt").write_bytes(b"\xff\xd8")
+    refused(capsys, order, "list.txt is not a list of photos")
+    (tmp_path / "list.txt").unlink()
+    refused(capsys, order, "cannot read list.txt: No such file")
 
 
 def rows_of(out):

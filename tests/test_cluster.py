@@ -1,6 +1,5 @@
 """Photos shared among the workers of a local Ray."""
 
-import csv
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ import pytest
 from traitswap.images import save_photo
 
 from .conftest import save_new_weights, small_settings
+from .test_cli import rows_of
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'traitswap[ray]'")
 
@@ -37,10 +37,6 @@ def many(tmp_path_factory):
 def order(home, out, *more):
     photos = [str(home / "photos"), "--aligned", "--take", f"smiling={home / '0.png'}"]
     return [sys.executable, "-m", "traitswap", "transfer", *photos, "-w", str(home / "weights"), "-o", str(out), *more]
-
-
-def rows_of(out):
-    return list(csv.DictReader((out / "transfers.csv").read_text("utf-8").splitlines()))
 
 
 def workers_below(pid):

@@ -104,11 +104,13 @@ class Batch:
         self.out = out.resolve()
         rows = _read(out / LIST_NAME)
         tars = {name for name in found if _is_tar(name) and (out / name).exists()}
-        self._kept = [row for row in rows if (row["result"] and (out / row["result"]).exists()) or _tar_of(row) in tars]
+        self._kept = [
+            row for row in rows if (row["result"] and (out / row["result"]).exists()) or tar_of(row["photo"]) in tars
+        ]
         for row in self._kept:
             if row["options"] != options:
                 raise TraitswapError(f"{out} holds results of {row['options']}; now: {options}; give a new --output")
-        done = {_tar_of(row) or row["photo"] for row in self._kept}
+        done = {tar_of(row["photo"]) or row["photo"] for row in self._kept}
         self._todo = [name for name in found if name not in done]
 
     @property
@@ -142,33 +144,32 @@ def transfer(part: Part, root: Path, out: Path, order: Order, edit: Callable[[Ph
     A photo that cannot be edited, or a tar that cannot be read, does not end it.
     """
 
-    def row(photo: str, target: str, write: Callable[[], Result]) -> Row:
+    def row(name: str, target: str, photo: Callable[[], PhotoLike], write: Callable[[Result], None]) -> Row:
         try:
-            return Row.of(photo, target, write(), order.options)
+            result = edit(photo())
+            write(result)
         except TraitswapError as error:
-            return Row(photo, "", 0, 0, (), order.options, str(error))
+            return Row(name, "", 0, 0, (), order.options, str(error))
+        return Row.of(name, target, result, order.options)
 
     def file(name: str) -> Row:
-        def write() -> Result:
-            result = edit(root / name)
-            result.save(out / target, order.mark)
-            return result
-
         target = target_of(name)
-        return row(name, target, write)
+        return row(name, target, lambda: root / name, lambda result: result.save(out / target, order.mark))
 
     def member(info: tarfile.TarInfo, photos: tarfile.TarFile, results: tarfile.TarFile) -> Row:
-        def write() -> Result:
+        name, inside = f"{part.tar}/{info.name}", target_of(info.name)
+
+        def photo() -> PhotoLike:
             opened = photos.extractfile(info)
-            result = edit(open_photo(opened.read() if opened else b"", name))
-            data = result.encoded(format_of(Path(target)), order.mark)
-            fresh = tarfile.TarInfo(target_of(info.name))
+            return open_photo(opened.read() if opened else b"", name)
+
+        def write(result: Result) -> None:
+            data = result.encoded(format_of(Path(inside)), order.mark)
+            fresh = tarfile.TarInfo(inside)
             fresh.size, fresh.mtime = len(data), info.mtime
             results.addfile(fresh, io.BytesIO(data))
-            return result
 
-        name, target = f"{part.tar}/{info.name}", f"{part.tar}/{target_of(info.name)}"
-        return row(name, target, write)
+        return row(name, f"{part.tar}/{inside}", photo, write)
 
     if not part.tar:
         return [file(name) for name in part.photos]
@@ -213,8 +214,10 @@ def _photos_of(source: Path, out: Path) -> tuple[Path, list[str]]:
         return source.resolve().parent, [source.name]
     try:
         lines = source.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraitswapError(f"{source} is not a list of photos ({error}): expected a path a line") from None
+    except OSError as error:
+        raise TraitswapError(f"cannot read {source}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise TraitswapError(f"{source} is not a list of photos: expected text, a path a line") from None
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     targets: dict[str, str] = {}
     for name in names:
@@ -233,9 +236,9 @@ def _is_tar(name: str) -> bool:
     return name.lower().endswith(".tar")
 
 
-def _tar_of(row: Mapping[str, str]) -> str:
+def tar_of(photo: str) -> str:
     """The tar that a row's photo is in; empty if it is a file."""
-    name, found, _ = row["photo"].partition(".tar/")
+    name, found, _ = photo.partition(".tar/")
     return f"{name}.tar" if found else ""
 
 

@@ -124,7 +124,7 @@ def _transfer_many(
 ) -> None:
     from rich.console import Console
 
-    from traitswap.batch import LIST_NAME, Batch, transfer
+    from traitswap.batch import LIST_NAME, Batch, tar_of, transfer
     from traitswap.progress import bar
 
     if out == _STDIO:
@@ -140,26 +140,25 @@ def _transfer_many(
         parts = batch.parts()
         done = (transfer(part, batch.root, batch.out, order, edit) for part in parts)
     console = Console(stderr=True)
-    count = failed = 0
+    count = failed = in_tars = 0
     with bar("photos", console) as progress:
         task = progress.add_task("photos", total=sum(map(len, parts)))
         for rows in batch.listed(done):
             for row in rows:
                 failed += bool(row.error)
+                in_tars += bool(row.error and tar_of(row.photo))
                 if as_json:
                     typer.echo(json.dumps(asdict(row)))
                 elif row.error:
                     console.print(row.error, markup=False, highlight=False, soft_wrap=True)
             count += len(rows)
             # A tar counts as one: how many are in it is known when it is done.
-            progress.advance(task, 1 if rows and ".tar/" in rows[0].photo else len(rows))
+            progress.advance(task, 1 if rows and tar_of(rows[0].photo) else len(rows))
     already = f", {batch.done} were there already" if batch.done else ""
     typer.echo(f"wrote {count - failed} of {count} photos to {out}{already}; {LIST_NAME} lists them", err=as_json)
     if failed:
-        raise TraitswapError(
-            f"{failed} of {count} photos could not be edited: {out / LIST_NAME} says why; the same command tries them "
-            "again"
-        )
+        again = "the same command tries them again" + (", but not those in a tar that is written" if in_tars else "")
+        raise TraitswapError(f"{failed} of {count} photos could not be edited: {out / LIST_NAME} says why; {again}")
 
 
 @app.command()

@@ -93,9 +93,7 @@ def train(
             review(run, settings, data, train_split, health, out, reporter)
             reviewed = 0
         while run.images_seen < end and not ranks.any_of(limits.reached(), run.fabric.device):
-            pick = ranks.own(method.draw(labels, t.seed, run.images_seen, t.batch), method.groups)
-            x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen, method.groups)
-            step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
+            next_step(run, settings, method, data, train_split, labels)
             reporter.advance(run.images_seen)
             if due(run.images_seen, t.report_images, t.batch):
                 now = time.monotonic()
@@ -202,6 +200,16 @@ def batch_of(
         flip = ranks.rand(len(pick), device=x.device, groups=groups) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def next_step(
+    run: Run, settings: Settings, method: Method, data: FaceData, train_split: NDArray[np.int64], labels: NDArray[Any]
+) -> None:
+    """A step on the faces that come next. `labels`: those of `train_split`, in the order of the method's columns."""
+    t = settings.train
+    pick = ranks.own(method.draw(labels, t.seed, run.images_seen, t.batch), method.groups)
+    x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen, method.groups)
+    step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
 
 
 def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.checkpoint import CONFIG_NAME
@@ -34,7 +34,7 @@ from traitswap.networks.weights import load_classifier, load_codec, save_classif
 from traitswap.progress import bar
 from traitswap.training.classifier import classifier_accuracy, train_classifier
 from traitswap.training.health import Health
-from traitswap.training.loop import start, step
+from traitswap.training.loop import Run, start, step
 
 NOT_OF_GENERATOR = ("discriminator_widths", "discriminator_leak", "spectral_norm", "unit_logits")
 """Settings of the network on which weights to start from need not agree."""
@@ -198,9 +198,18 @@ class Estimate:
     steps: int
 
 
-def estimate(settings: Settings, data: FaceData) -> Estimate:
-    """What a run takes here, from steps of every kind on random pictures."""
-    data.columns_of(settings.layout.columns)
+@dataclass(frozen=True)
+class Rehearsal:
+    """A new run, and random pictures and labels to take steps on."""
+
+    method: Method
+    run: Run
+    x: Tensor
+    labels: Tensor
+
+
+def rehearsal(settings: Settings, data: FaceData) -> Rehearsal:
+    """Of a run with these settings; where it is guided, by a classifier that knows nothing."""
     guide = AttributeClassifier(len(data.columns), settings.classifier.size, settings.classifier.width)
     guided = isinstance(settings, LatentSwapSettings) and settings.method.guide
     method = build_method(settings, data, guide.eval().requires_grad_(False) if guided else None)
@@ -208,10 +217,17 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
     size = settings.network.size
     x = torch.rand(settings.train.batch, 3, size, size, device=run.fabric.device) * 2 - 1
     x = x.contiguous(memory_format=torch.channels_last)
-    labels = (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float()
+    return Rehearsal(method, run, x, (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float())
+
+
+def estimate(settings: Settings, data: FaceData) -> Estimate:
+    """What a run takes here, from steps of every kind on random pictures."""
+    data.columns_of(settings.layout.columns)
+    rehearsed = rehearsal(settings, data)
+    method, run, x, labels = rehearsed.method, rehearsed.run, rehearsed.x, rehearsed.labels
     held, most, seconds = 0, 0, 0.0
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: Tensor) -> Tensor:
         nonlocal held
         held += tensor.nbytes if not isinstance(tensor, nn.Parameter) else 0
         return tensor
