@@ -1,5 +1,7 @@
+import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,9 +16,11 @@ from traitswap.methods.latent_swap import (
     columns_moved,
     differing,
     related_columns,
+    shown_alike,
 )
 from traitswap.networks.autoencoder import Generator, change_of, warped
 from traitswap.networks.classifier import AttributeClassifier, Augmentation, augment, draw_augmentation
+from traitswap.networks.discriminator import Discriminator
 from traitswap.networks.transfer import partner
 from traitswap.swap import exchange
 from traitswap.training.averaging import recompute_statistics
@@ -233,6 +237,59 @@ def test_sharp_targets_ask_for_more_of_the_reference_alone(faces):
         found[sharpness] = method._guided(guide, s)[1].logit()
     assert s.moved.any()
     torch.testing.assert_close(found[3], torch.where(s.moved, 3 * found[1], found[1]))
+
+
+@given(seed=st.integers(0, 99), position=st.integers(0, 10**6))
+def test_second_images_are_drawn_to_show_every_column_alike(seed, position):
+    labels = np.random.default_rng(seed).random((400, 3)) < (0.02, 0.3, 0.9)
+    labels[0] = True
+    picks = shown_alike(labels, seed, position, 64)
+    assert labels[picks].any(1).all()
+    assert (picks == shown_alike(labels, seed, position, 64)).all()
+    assert (picks != shown_alike(labels, seed, position + 64, 64)).any()
+    # A third of the draws aims at the rare column; left to chance it would be 1 or 2 of 64.
+    assert labels[picks][:, 0].sum() >= 7
+
+
+def test_what_no_face_shows_is_not_waited_for():
+    labels = np.zeros((5, 2), dtype=np.uint8)
+    assert set(shown_alike(labels, 0, 0, 64)) == set(range(5))
+    labels[3, 1] = 1
+    assert set(shown_alike(labels, 0, 0, 64)) == {3}
+
+
+def test_a_balanced_batch_leaves_first_images_as_they_come(faces):
+    plain, balanced = (
+        LatentSwap(load_settings("tiny", [*SMALL, f"method.balanced={json.dumps(on)}"]), faces.columns)
+        for on in (False, True)
+    )
+    labels = np.random.default_rng(0).integers(0, 2, (50, len(plain.columns)))
+    a, b = plain.draw(labels, 0, 16, 8), balanced.draw(labels, 0, 16, 8)
+    assert (a[:4] == b[:4]).all()
+    assert (a[4:] != b[4:]).any()
+    assert labels[b[4:]][:, balanced.owner >= 0].any(1).all()
+
+
+def test_scores_of_several_scales_weigh_alike():
+    torch.manual_seed(0)
+    one = Discriminator(32, (4, 6, 8), 0.2, 2, spectral=False)
+    three = Discriminator(32, (4, 6, 8), 0.2, 2, spectral=False, maps=3)
+    for mine, other in ((three.trunk, one.trunk), (three.label, one.label), (three.scores[2], one.scores[0])):
+        mine.load_state_dict(other.state_dict())
+    x = torch.rand(2, 3, 32, 32)
+    (plain, labels), (scores, same) = one(x), three(x)
+    assert scores.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(same, labels)
+    # The last layer's map is what a single one is, enlarged.
+    torch.testing.assert_close(scores[:, 2, ::4, ::4], plain[:, 0])
+    torch.testing.assert_close(scores[:, 2].mean((1, 2)), plain.mean((1, 2, 3)))
+    first = three.scores[0](three.trunk[:2](x))
+    torch.testing.assert_close(scores[:, :1], first)
+
+
+def test_more_score_maps_than_layers_are_refused():
+    with pytest.raises(TraitswapError, match=r"score_maps is 3, but network\.discriminator_widths has only 2"):
+        load_settings("tiny", [*SMALL, "network.score_maps=3"])
 
 
 def test_the_paper_preset_is_the_papers_network():

@@ -53,6 +53,8 @@ class NetworkSettings(NetworkBase):
     spectral_norm: bool = True
     discriminator_leak: Weight = 0.01
     """Slope of its leaky ReLU below 0."""
+    score_maps: Positive = 1
+    """How many of the discriminator's last layers tell real from fake, each at its own scale."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
@@ -65,6 +67,11 @@ class NetworkSettings(NetworkBase):
             raise ValueError(f"network.residual with patch 2 needs network.widths from 8 on (got {self.widths[0]})")
         if (self.recolor or self.warp) and not self.residual:
             raise ValueError("network.recolor and network.warp need network.residual")
+        if self.score_maps > len(self.discriminator_widths):
+            raise ValueError(
+                f"network.score_maps is {self.score_maps}, but network.discriminator_widths has only "
+                f"{len(self.discriminator_widths)} layers"
+            )
         return self
 
 
@@ -103,6 +110,9 @@ class MethodSettings(MethodBase):
     target_sharpness: Annotated[float, Field(ge=1)] = 1.0
     """With `soft_targets`: the guide's logits of the reference are multiplied by it. Where the guide is unsure of the
     reference, half of the results would else fall on the other side."""
+    balanced: bool = False
+    """The second image of each pair shows one of the attributes' columns, every column as often: what few photos show,
+    such as eyeglasses, is learnt as soon as what many do."""
     related_correlation: Share = 0.4
     """With `keep_labels`: columns that correlate with an attribute more than this, in the data's labels, are free when
     it is swapped. A smile lifts the cheeks; to demand that they stay would forbid it."""

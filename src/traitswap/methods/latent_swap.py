@@ -104,6 +104,7 @@ class LatentSwap:
             network.discriminator_leak,
             len(self.columns),
             spectral=network.spectral_norm,
+            maps=network.score_maps,
         )
         if not network.spectral_norm:
             # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).
@@ -122,7 +123,12 @@ class LatentSwap:
         }
 
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
-        return draw_any(labels, seed, images_seen, count)
+        picks = draw_any(labels, seed, images_seen, count)
+        if self.settings.method.balanced:
+            picks[count // 2 :] = shown_alike(
+                labels[:, (self.owner >= 0).numpy()], seed, images_seen, count - count // 2
+            )
+        return picks
 
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
@@ -228,6 +234,16 @@ def choose_swaps(differs: Tensor) -> Tensor:
     random = ranks.rand(len(half), half.shape[1] + 1, device=half.device, groups=1) < 0.5
     swapped = torch.where(half, random[:, :1], random[:, 1:])
     return torch.cat([swapped, swapped])
+
+
+def shown_alike(labels: NDArray[Any], seed: int, position: int, count: int) -> NDArray[np.int64]:
+    """`count` faces that each show one of the columns (`labels`: M × columns, 0 or 1), every column as likely.
+
+    A pure function of (seed, position). Columns that no face shows are left out; where all are, any face will do.
+    """
+    draws = np.random.default_rng([seed, position, labels.shape[1]])
+    shown = [faces for column in labels.T if len(faces := np.flatnonzero(column))] or [np.arange(len(labels))]
+    return np.array([draws.choice(shown[i]) for i in draws.integers(len(shown), size=count)], dtype=np.int64)
 
 
 def columns_moved(swapped: Tensor, owner: Tensor) -> Tensor:
