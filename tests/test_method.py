@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traitswap import losses
 from traitswap.config import load_settings
 from traitswap.errors import TraitswapError
 from traitswap.methods.latent_swap import (
@@ -24,6 +25,7 @@ from traitswap.networks.discriminator import Discriminator
 from traitswap.networks.transfer import partner
 from traitswap.swap import exchange
 from traitswap.training.averaging import recompute_statistics
+from traitswap.training.classifier import attacked, unit_length
 from traitswap.training.loop import start
 from traitswap.training.setup import load_initial, parameter_counts
 
@@ -182,6 +184,18 @@ def test_an_augmentation_of_nothing_changes_nothing():
     assert (coarse.diff(dim=3).std() / coarse.std()) < 0.6 * (drawn.noise.diff(dim=3).std() / drawn.noise.std())
     noise = torch.rand_like(x)
     assert torch.allclose(augment(x, still._replace(noise=noise)), x + noise, atol=1e-5)
+
+
+def test_an_attack_stays_within_its_radius_and_hurts_more_than_chance():
+    torch.manual_seed(0)
+    model = AttributeClassifier(40, 32, 4).eval()
+    x, y = torch.rand(8, 3, 32, 32) * 2 - 1, torch.randint(2, (8, 40)).float()
+    moved = attacked(model, x, y, 0.5, torch.Generator().manual_seed(1))
+    assert ((moved - x).flatten(1).norm(dim=1) <= 0.5 + 1e-5).all()
+    chance = x + 0.5 * unit_length(torch.randn_like(x))
+    as_it_was, by_chance, attacked_loss = (losses.classification(model(faces), y) for faces in (x, chance, moved))
+    assert attacked_loss - as_it_was > 5 * (by_chance - as_it_was).abs()
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_early_on_an_attribute_weighs_the_same_however_many_columns_it_has(faces):

@@ -44,6 +44,9 @@ class ClassifierSettings(Frozen):
     lr: Annotated[float, Field(gt=0)] = 2e-3
     noise_grains: tuple[Positive, ...] = (1,)
     """Sizes, in pixels, of the grains of the noise through which it sees faces, in training and when it guides."""
+    attack: Weight = 0.0
+    """L2 radius (pixels in −1 … 1, at `size`) within which every training face is changed for the worst before it is
+    learnt from. The gradient of such a classifier points at what people see (Santurkar et al., 2019)."""
 
     @model_validator(mode="after")
     def _grains_fit(self) -> "ClassifierSettings":
