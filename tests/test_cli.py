@@ -512,8 +512,7 @@ def test_wrong_training_requests_are_explained(files, tmp_path, capsys, change, 
     out = tmp_path / "run"
     arguments = ["train", "--preset", "tiny", "--data", "drawn", "--out", out, *CHANGES]
     refused(capsys, [*arguments, *(part.format(**files) for part in change)], *expected)
-    if change[0] != "--health":
-        assert not (out / "guide").exists(), "it is found before minutes go into a classifier"
+    assert not (out / "guide").exists(), "it is found before minutes go into a classifier"
 
 
 def test_a_run_is_not_continued_with_other_settings(files, capsys):

@@ -7,9 +7,10 @@ import pytest
 
 from traitswap import TraitswapError
 from traitswap.checkpoint import WEIGHTS_NAME, load_tensors, sha256_of
+from traitswap.metrics.report import PLACE
 from traitswap.networks.weights import load_codec
 from traitswap.onnx_codec import load_onnx_codec
-from traitswap.publish import CARD_NAME, PLACE, publish
+from traitswap.publish import CARD_NAME, publish
 
 from .conftest import save_new_weights, small_settings
 
@@ -65,6 +66,8 @@ def test_published_weights_draw_the_same_and_say_how_good_they_are(weights, card
     np.testing.assert_allclose(torch_half, onnx_half, atol=1e-4)
     assert 0 < np.abs(original - onnx_half).max() < 1 / 127.5
     assert 0 < difference < 1 / 127.5
+    readable = {oct(file.stat().st_mode & 0o777) for file in out.iterdir()}
+    assert len(readable) == 1, "who may read one may read all"
     text = (out / CARD_NAME).read_text()
     assert text.startswith("---\nlicense: mit\n---\n# Model\n")
     assert "| changed as the reference | 0.512 |" in text

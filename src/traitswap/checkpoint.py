@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
+PACKAGED_WEIGHTS = Path(__file__).parent / "pretrained"
+"""Those that come with the package, as `traitswap publish` wrote them."""
 KIND = "traitswap"
 KEYS = ("attributes", "size", "preset", "training_data", "images_seen", "settings")
 """What the config.json of a codec says."""
@@ -51,10 +53,8 @@ def load_config(folder: Path, kind: str, keys: Collection[str]) -> dict[str, Any
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Writes arrays by name; `OSError` if that fails."""
-    try:
-        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
-    except SafetensorError as error:  # a full disk, among others
-        raise OSError(str(error)) from None
+    # Not `save_file`, whose files no other user can read.
+    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
 def load_tensors(folder: Path, file: str = WEIGHTS_NAME) -> dict[str, NDArray[Any]]:

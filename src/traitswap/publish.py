@@ -12,14 +12,12 @@ from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_tensors, sha256
 from traitswap.errors import TraitswapError
 from traitswap.export import largest_difference, write_onnx
 from traitswap.files import written_whole
-from traitswap.metrics.report import markdown
+from traitswap.metrics.report import PLACE, markdown
 from traitswap.networks.weights import load_codec
 from traitswap.onnx_codec import load_onnx_codec
 from traitswap.styles import STYLES_NAME
 
 CARD_NAME = "README.md"
-PLACE = "<!-- evaluation -->"
-"""In a card: where the report goes."""
 TOLERANCE = 1 / 127.5
 """Largest difference from the weights as they were trained that is accepted, of faces in −1 … 1: a level of 256."""
 

@@ -8,6 +8,8 @@ from rich.table import Table
 
 from traitswap.metrics.chunks import ALL
 
+PLACE = "<!-- evaluation -->"
+"""In a text: where `markdown` of a report goes."""
 _HEADING, _COLUMN = 30, 11
 _MOST_MOVED = 3
 

@@ -171,20 +171,22 @@ def prepare_run(
     data.columns_of(settings.layout.columns)
     initial = load_initial(start_from, settings) if start_from else None
     identity = OnnxFeatures(identity_network) if identity_network else None
+    folders = {"guide": classifiers.guide, "health": classifiers.health}
+    given = {purpose: classifier_for(data, folder)[0] for purpose, folder in folders.items() if folder}
 
-    def classifier(given: Path | None, purpose: str, seed: int) -> AttributeClassifier:
-        if given:
-            return classifier_for(data, given)[0]
+    def classifier(purpose: str, seed: int) -> AttributeClassifier:
+        if purpose in given:
+            return given[purpose]
         return obtain_classifier(out / purpose, data, settings.classifier, seed, purpose, console)
 
     seed = settings.train.seed
     guide = None
     if isinstance(settings, LatentSwapSettings) and settings.method.guide:
-        guide = classifier(classifiers.guide, "guide", seed + 1)
+        guide = classifier("guide", seed + 1)
         if settings.network.pool_units:
             check_guide_fits(guide, settings)
     method = build_method(settings, data, guide, initial)
-    judge = classifier(classifiers.health, "health", seed + 2)
+    judge = classifier("health", seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
 
