@@ -25,6 +25,13 @@ def test_the_gradient_penalty_takes_one_norm_an_image():
     assert losses.gradient_penalty(gradient).item() == pytest.approx(8.0)
 
 
+def test_r1_is_half_the_mean_of_squared_norms():
+    gradient = torch.zeros(2, 3, 2, 2)
+    gradient[0, 0, 0, :] = torch.tensor([3.0, 4.0])  # norm 5: 25
+    gradient[1, 2, 1, 1] = 1.0
+    assert losses.r1(gradient).item() == pytest.approx((25 + 1) / 4)
+
+
 def test_classification_sums_columns_and_averages_images():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
     labels = torch.tensor([[0.0, 1.0], [1.0, 1.0]])

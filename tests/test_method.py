@@ -301,6 +301,42 @@ def test_scores_of_several_scales_weigh_alike():
     torch.testing.assert_close(scores[:, :1], first)
 
 
+def test_each_label_adds_to_the_score_or_takes_from_it():
+    torch.manual_seed(0)
+    network = Discriminator(32, (4, 8), 0.2, 2, spectral=False, maps=2, conditions=3)
+    x, shown = torch.rand(2, 3, 32, 32), torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    flipped = shown.clone()
+    flipped[0, 2] = 1
+    (scores, labels), (other, same) = network(x, shown), network(x, flipped)
+    torch.testing.assert_close(labels, same)
+    torch.testing.assert_close(scores[1], other[1])
+    seen = network.scores[0](network.trunk[:2](x))
+    torch.testing.assert_close((other - scores)[0, 0], 2 * seen[0, 3])
+
+
+def test_faces_are_scored_with_the_labels_they_are_to_show(faces):
+    settings = load_settings("tiny", [*SMALL, "network.conditional_scores=true", "method.gp_interval=1"])
+    method = LatentSwap(settings, faces.columns)
+    run = start(settings, method)
+    x, labels = random_batch(settings, method)
+    torch.manual_seed(1)
+    s = method.prepare(run.networks, x, labels, 0, ["D", "G"])
+    discriminator, asked = run.networks["discriminator"], []
+
+    def watched(x, shown):
+        asked.append(shown)
+        return discriminator(x, shown)
+
+    networks = {**run.networks, "discriminator": watched}
+    for phase in method.phases:
+        method.losses(phase.name, [t.name for t in phase.terms], networks, s)
+    real, target = (y[:, method.owner >= 0] for y in (s.y_real, s.y_target))
+    assert (real != target).any()
+    # Real and synthesized ones, those between them, and synthesized ones again.
+    for shown, expected in zip(asked, [torch.cat([real, target]), real, target], strict=True):
+        torch.testing.assert_close(shown, expected)
+
+
 def test_more_score_maps_than_layers_are_refused():
     with pytest.raises(TraitswapError, match=r"score_maps is 3, but network\.discriminator_widths has only 2"):
         load_settings("tiny", [*SMALL, "network.score_maps=3"])

@@ -55,6 +55,9 @@ class NetworkSettings(NetworkBase):
     """Slope of its leaky ReLU below 0."""
     score_maps: Positive = 1
     """How many of the discriminator's last layers tell real from fake, each at its own scale."""
+    conditional_scores: bool = False
+    """They judge a face together with the labels of the attributes that it is to show: a face that was given a
+    fringe is compared with faces that have one."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
@@ -86,6 +89,8 @@ class MethodSettings(MethodBase):
     lambda_gp: Weight = 10.0
     gp_interval: Positive = 1
     """The gradient penalty is taken every so many steps, as many times heavier."""
+    r1: bool = False
+    """The penalty holds D's slope near 0 at real faces, in place of eq. 1's near 1 between real and synthesized."""
     lambda_cls_d: Weight = 0.1
     """Weight of the discriminator's own classification loss, eq. 2."""
     verify_averaged: bool = True

@@ -29,6 +29,11 @@ def gradient_penalty(gradient: Tensor) -> Tensor:
     return (norms - 1).square().mean()
 
 
+def r1(gradient: Tensor) -> Tensor:
+    """Half of E‖∇D_adv(x)‖₂² over real images (Mescheder et al., 2018), for the N × … gradient at N of them."""
+    return gradient.square().sum() / (2 * len(gradient))
+
+
 def classification(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Eq. 2 and 3: binary cross-entropy of N × L logits to 0/1 labels, summed over columns, averaged over images.
 

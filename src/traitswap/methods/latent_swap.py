@@ -105,6 +105,7 @@ class LatentSwap:
             len(self.columns),
             spectral=network.spectral_norm,
             maps=network.score_maps,
+            conditions=len(self.layout.columns) if network.conditional_scores else 0,
         )
         if not network.spectral_norm:
             # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).
@@ -167,7 +168,8 @@ class LatentSwap:
 
     def _discriminator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
         x_fake = s.result.x_fake.detach()
-        scores, logits = discriminator(torch.cat([s.x_real, x_fake]))
+        shown = self._shown(s.y_real)
+        scores, logits = discriminator(torch.cat([s.x_real, x_fake]), self._shown(torch.cat([s.y_real, s.y_target])))
         scores_real, scores_fake = scores.chunk(2)
         parts = {
             "adv": losses.adversarial_discriminator(scores_real, scores_fake),
@@ -175,13 +177,18 @@ class LatentSwap:
         }
         if "gp" in due:
             # D_adv(x̂) of a whole picture is the mean of its map, as in the other terms.
-            gradient = gradient_between(lambda x: discriminator(x)[0].mean((1, 2, 3)), s.x_real, x_fake)
-            parts["gp"] = losses.gradient_penalty(gradient)
+            at = s.x_real if self.settings.method.r1 else x_fake
+            gradient = gradient_between(lambda x: discriminator(x, shown)[0].mean((1, 2, 3)), s.x_real, at)
+            parts["gp"] = (losses.r1 if self.settings.method.r1 else losses.gradient_penalty)(gradient)
         return parts
+
+    def _shown(self, labels: Tensor) -> Tensor | None:
+        """Those of N × columns labels that the discriminator's scores depend on, if they do."""
+        return labels[:, self.owner.to(labels.device) >= 0] if self.settings.network.conditional_scores else None
 
     def _generator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
         result = s.result
-        scores, logits = discriminator(result.x_fake)
+        scores, logits = discriminator(result.x_fake, self._shown(s.y_target))
         target = s.y_target
         if self.guide is not None:
             logits, target = self._guided(self.guide, s)

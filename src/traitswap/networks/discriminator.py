@@ -13,10 +13,22 @@ class Discriminator(nn.Module):
 
     With more than one map, each of the trunk's last layers scores what it sees: strands as well as whole faces. Coarser
     maps are enlarged to the finest, so that a mean over all weighs them alike.
+
+    With `conditions`, a score is of a face together with that many labels, each 0 or 1, which the face is said to have:
+    every label adds to the score, or takes from it, what the trunk sees of it (the projection of Miyato and Koyama,
+    2018).
     """
 
     def __init__(
-        self, size: int, widths: tuple[int, ...], leak: float, columns: int, *, spectral: bool, maps: int = 1
+        self,
+        size: int,
+        widths: tuple[int, ...],
+        leak: float,
+        columns: int,
+        *,
+        spectral: bool,
+        maps: int = 1,
+        conditions: int = 0,
     ) -> None:
         super().__init__()
         normalized: Callable[[nn.Conv2d], nn.Module] = spectral_norm if spectral else lambda layer: layer
@@ -30,17 +42,23 @@ class Discriminator(nn.Module):
             channels = width
         self.trunk = nn.Sequential(*layers)
         self.scores = nn.ModuleList(
-            normalized(nn.Conv2d(width, 1, 3, padding=1, bias=False)) for width in widths[-maps:]
+            normalized(nn.Conv2d(width, 1 + conditions, 3, padding=1, bias=False)) for width in widths[-maps:]
         )
         # Without spectral normalization: bounded logits could not fit the labels.
         side = size // 2 ** len(widths)
         self.label = nn.Conv2d(channels, columns, side, bias=False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, shown: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`shown`: the labels that x is said to have, N × conditions."""
         finest = 2 * (len(self.trunk) // 2 - len(self.scores) + 1)
         h = self.trunk[:finest](x)
-        maps = [self.scores[0](h)]
+        maps = [_score(self.scores[0](h), shown)]
         for i, score in enumerate(self.scores[1:]):
             h = self.trunk[finest + 2 * i : finest + 2 * i + 2](h)
-            maps.append(F.interpolate(score(h), size=maps[0].shape[2:]))
+            maps.append(F.interpolate(_score(score(h), shown), size=maps[0].shape[2:]))
         return torch.cat(maps, 1).float(), self.label(h).flatten(1).float()
+
+
+def _score(h: Tensor, shown: Tensor | None) -> Tensor:
+    """Of one layer, N × 1 × p × p: the first channel, and each of the others with the sign of its label."""
+    return h if shown is None else h[:, :1] + torch.einsum("nchw,nc->nhw", h[:, 1:], 2 * shown.to(h) - 1)[:, None]

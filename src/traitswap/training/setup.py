@@ -36,7 +36,14 @@ from traitswap.training.classifier import classifier_accuracy, train_classifier
 from traitswap.training.health import Health
 from traitswap.training.loop import Run, start, step
 
-NOT_OF_GENERATOR = ("discriminator_widths", "discriminator_leak", "spectral_norm", "unit_logits")
+NOT_OF_GENERATOR = (
+    "discriminator_widths",
+    "discriminator_leak",
+    "spectral_norm",
+    "score_maps",
+    "conditional_scores",
+    "unit_logits",
+)
 """Settings of the network on which weights to start from need not agree."""
 HELD_OUT_SEED = 0
 """Pairs on which runs are watched are the same for all runs."""
