@@ -19,7 +19,7 @@ MARK = "@"
 
 @dataclass(frozen=True)
 class Styles:
-    """For each attribute, its styles by name ("blond", "blond-2", …, the most common first): units U × h × w.
+    """For each attribute, its styles by name ("blond", "blond-2", …, the most typical first): units U × h × w.
 
     h and w are 1 where a unit is alike at every place.
     """

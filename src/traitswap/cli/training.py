@@ -35,7 +35,9 @@ Data = Annotated[
 OnProblemOption = Annotated[
     str, typer.Option("--on-problem", help="stop or skip: what to do about missing or unreadable images and labels.")
 ]
-Preset = Annotated[str, typer.Option("--preset", "-p", help="tiny, lite, paper, or the path of a .toml file.")]
+Preset = Annotated[
+    str, typer.Option("--preset", "-p", help="traitswap, lite, tiny, paper, or the path of a .toml file.")
+]
 Method = Annotated[
     str | None,
     typer.Option(

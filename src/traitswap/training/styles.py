@@ -19,7 +19,7 @@ STYLES = 3
 def find_styles(
     codec: Codec, data: FaceData, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Styles:
-    """Up to `STYLES` typical units of each label of each attribute, those of the largest cluster first.
+    """Up to `STYLES` typical units of each label of each attribute, the one nearest to the mean of all first.
 
     Of up to `FACES` training faces with that label (of an attribute with several columns: with that one alone), drawn
     by `seed`; a label that fewer than `STYLES` faces have gets one style for each. A style is the unit of a real face,
@@ -57,7 +57,9 @@ def _medoids(units: FloatArray, count: int, seed: int) -> list[FloatArray]:
     cv2.setRNGSeed(seed)
     until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-4)
     _, cluster, centres = cv2.kmeans(points, count, None, until, 10, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
-    by_size = np.argsort(-np.bincount(cluster[:, 0], minlength=count), kind="stable")
-    distances = np.linalg.norm(points[:, None] - centres[by_size], axis=2)
-    distances[cluster[:, 0, None] != by_size] = np.inf
-    return [units[i] for i in distances.argmin(0)]
+    distances = np.linalg.norm(points[:, None] - centres, axis=2)
+    distances[cluster != np.arange(count)] = np.inf
+    medoids = distances.argmin(0)
+    # Clusters are mostly degrees of the label. The largest is often the utmost, and the middle one what is expected.
+    from_mean = np.linalg.norm(points[medoids] - points.mean(0), axis=1)
+    return [units[i] for i in medoids[from_mean.argsort(kind="stable")]]
