@@ -1,19 +1,35 @@
-"""Fills the page of the command line from the program itself, so that it cannot say something else."""
+"""Fills the page of the command line from the program itself, and the model card from its evaluation, so that they
+cannot say something else."""
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+from traitswap.metrics.report import PLACE
+from traitswap.metrics.report import markdown as tables
+
 MARK = "<!-- the commands -->"
+REPORT = Path(__file__).parent / "results/traitswap.json"
+"""Of the packaged weights."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs with the Markdown of each page; the text in place of `MARK` is what typer says of the commands.
+    """Called by mkdocs with the Markdown of each page.
 
-    Raises `CalledProcessError` if traitswap cannot be imported, which ends the build.
+    In place of `MARK` comes what typer says of the commands, in place of `PLACE` the evaluation. Raises
+    `CalledProcessError` if traitswap cannot be imported, which ends the build.
     """
-    return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+    if MARK in markdown:
+        return markdown.replace(MARK, commands())
+    return markdown.replace(PLACE, evaluation()) if PLACE in markdown else markdown
+
+
+def evaluation() -> str:
+    """The tables of the packaged weights."""
+    return tables(json.loads(REPORT.read_text("utf-8"))["models"][0])
 
 
 def commands() -> str:

@@ -395,7 +395,9 @@ def test_the_demo_shows_every_label_and_the_commands_that_do_it(files, tmp_path,
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("traitswap ")]
     names = ["black", "blond", "brown", "no-smiling", "smiling", "black-no-smiling"]
     assert [command[-1] for command in commands] == [str(out / f"{name}.png") for name in names]
-    assert read_photo(out / "demo.png").shape[1] == (1 + len(names)) * (256 + 2) - 2
+    # The photo and six results, four in a row; a row has a line of headings above it.
+    height, width, _ = read_photo(out / "demo.png").shape
+    assert (width, height // (256 + 2)) == (4 * (256 + 2) - 2, 2)
     drawn = read_photo(out / "black-no-smiling.png")
     (out / "black-no-smiling.png").unlink()
     ok(commands[-1][1:])

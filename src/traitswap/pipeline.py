@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from traitswap.checkpoint import PACKAGED_WEIGHTS
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
 from traitswap.errors import TraitswapError
@@ -95,8 +96,8 @@ class TransferPipeline:
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "TransferPipeline":
-        """The pipeline of a weights folder, which needs nothing else.
+    def from_pretrained(cls, folder: str | Path = PACKAGED_WEIGHTS) -> "TransferPipeline":
+        """The pipeline of a weights folder, which needs nothing else; of the weights of the package if none is named.
 
         Exported networks (`traitswap export`) run in onnxruntime; others (model.safetensors) in torch. Raises
         `TraitswapError` if the folder is not one, or is damaged, or what it needs is not installed.

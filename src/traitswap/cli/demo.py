@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from traitswap.cli.extras import needs
-from traitswap.cli.using import NoMark, Weights, pipeline_with_styles
+from traitswap.cli.using import NoMark, Weights, named_weights, pipeline_with_styles
 from traitswap.errors import TraitswapError
 
 app = typer.Typer()
@@ -16,16 +16,17 @@ app = typer.Typer()
 _SHEET = "demo.png"
 _CELL = 256
 """Height and width of a face in the sheet, pixels."""
+_IN_A_ROW = 4
 
 
 @app.command()
 def demo(
-    weights: Weights,
     photo: Annotated[
         Path | None,
         typer.Argument(help="A photo with a face.", show_default="an astronaut, which comes with scikit-image"),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("demo"),
+    weights: Weights = None,
     no_mark: NoMark = False,
 ) -> None:
     """Give a photo the typical hair colours, smiles and whatever else a model knows, and show the commands for it.
@@ -36,7 +37,7 @@ def demo(
     from PIL import Image
 
     from traitswap.crops import cut_out
-    from traitswap.figures import sheet
+    from traitswap.figures import sheet, stacked
     from traitswap.images import save_photo
 
     pipe, styles = pipeline_with_styles(weights)
@@ -58,8 +59,12 @@ def demo(
         cells.append(cut_out(np.asarray(result.image.convert("RGB")), crop, _CELL))
         headings.append(" ".join(take.values()))
         options = [part for name, style in take.items() for part in ("--take", f"{name}={style}")]
-        typer.echo(shlex.join(["traitswap", "transfer", str(photo), *options, "-w", str(weights), "-o", str(target)]))
-    save_photo(sheet([cells], headings), output / _SHEET, not no_mark)
+        typer.echo(
+            shlex.join(["traitswap", "transfer", str(photo), *options, *named_weights(weights), "-o", str(target)])
+        )
+    starts = range(0, len(cells), _IN_A_ROW)
+    rows = [sheet([cells[i : i + _IN_A_ROW]], headings[i : i + _IN_A_ROW]) for i in starts]
+    save_photo(stacked(rows), output / _SHEET, not no_mark)
     typer.echo(f"wrote {output / _SHEET}")
 
 

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Weights = Annotated[Path, typer.Option("--weights", "-w", help="Weights folder (model.safetensors and config.json).")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Weights folder (model.safetensors and config.json).",
+        show_default="those that come with the package",
+    ),
+]
+WeightsArgument = Annotated[
+    Path | None, typer.Argument(help="Weights folder.", show_default="those that come with the package")
+]
 Take = Annotated[
     list[str],
     typer.Option(
@@ -50,7 +61,6 @@ def transfer(
             "them."
         ),
     ],
-    weights: Weights,
     output: Annotated[
         Path,
         typer.Option(
@@ -58,6 +68,7 @@ def transfer(
         ),
     ],
     take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
+    weights: Weights = None,
     strength: Annotated[
         list[str],
         typer.Option(
@@ -82,19 +93,20 @@ def transfer(
 ) -> None:
     """Give a photo attributes of other photos. What lies away from the face stays as it is.
 
-    traitswap transfer me.jpg --take hair_color=her.jpg --take smiling=him.jpg -w WEIGHTS -o out.jpg
+    traitswap transfer me.jpg --take hair_color=her.jpg --take smiling=him.jpg -o out.jpg
 
     Of many, a photo that cannot be edited does not end the work; the same command again goes on where it stopped and
     tries those again. transfers.csv among the results says what was done to what. Results from a tar come in a tar.
     """
     from traitswap.batch import Order, Row, is_batch
+    from traitswap.checkpoint import PACKAGED_WEIGHTS
 
     names = _named("--take", take)
     strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
     flags = ["--aligned"] * aligned + ["--no-mark"] * no_mark
     asked = [*_repeated("--take", take), *_repeated("--strength", strength), "--face", face, *flags]
-    options = shlex.join([*asked, "--weights", str(weights)])
-    order = Order(weights, names, strengths, _which(face), aligned, not no_mark, options)
+    options = shlex.join([*asked, *named_weights(weights)])
+    order = Order(weights or PACKAGED_WEIGHTS, names, strengths, _which(face), aligned, not no_mark, options)
     if output == _STDIO and sys.stdout.isatty():
         raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
     edit = order.opened()
@@ -192,9 +204,9 @@ def faces(
 @app.command()
 def blend(
     photo: Annotated[Path, typer.Argument(help="The photo to change.")],
-    weights: Weights,
     take: Take,
     output: Output,
+    weights: Weights = None,
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures from the photo's own to the reference's.")] = 5,
     aligned: Aligned = False,
     no_mark: NoMark = False,
@@ -219,11 +231,11 @@ def blend(
 def grid(
     photos: Annotated[list[Path], typer.Option("--photos", help="Photos or folders, one row each.")],
     references: Annotated[list[Path], typer.Option("--references", help="References or folders, one column each.")],
-    weights: Weights,
     take: Annotated[
         str, typer.Option("--take", "-t", help="Attributes to take from the reference: hair_color,smiling.")
     ],
     output: Output,
+    weights: Weights = None,
     aligned: Aligned = False,
     no_mark: NoMark = False,
 ) -> None:
@@ -242,7 +254,7 @@ def grid(
 
 @app.command()
 def styles(
-    weights: Annotated[Path, typer.Argument(help="Weights folder.")],
+    weights: WeightsArgument = None,
     photo: Annotated[Path | None, typer.Option("--photo", help="A photo to show them on.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture to write, with --photo: .png, .jpg or .webp.")
@@ -252,7 +264,7 @@ def styles(
 ) -> None:
     """List the styles that --take takes in place of a photo (@blond, @blond-2, …), or show them on a photo.
 
-    traitswap styles WEIGHTS --photo me.jpg -o styles.png
+    traitswap styles --photo me.jpg -o styles.png
     """
     from traitswap.figures import pictures_of, sheet, stacked
     from traitswap.images import save_photo
@@ -275,7 +287,7 @@ def styles(
 
 @app.command()
 def serve(
-    weights: Weights,
+    weights: Weights = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; others than this machine reach it at 0.0.0.0.")
     ] = "127.0.0.1",
@@ -299,11 +311,12 @@ def serve(
 
 
 @app.command()
-def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> None:
+def info(weights: WeightsArgument = None) -> None:
     """Say what a weights folder holds: attributes, sizes, how it was trained."""
-    from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors
+    from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, load_config, load_tensors
     from traitswap.config import parse_settings
 
+    weights = weights or PACKAGED_WEIGHTS
     config = load_config(weights, KIND, KEYS)
     settings = parse_settings(config["settings"], str(weights))
     parts: dict[str, int] = {}
@@ -325,13 +338,19 @@ def info(weights: Annotated[Path, typer.Argument(help="Weights folder.")]) -> No
         typer.echo(f"{key:<12} {value}")
 
 
-def _pipeline(weights: Path) -> "TransferPipeline":
+def named_weights(weights: Path | None) -> list[str]:
+    """As options of a command."""
+    return ["--weights", str(weights)] if weights else []
+
+
+def _pipeline(weights: Path | None) -> "TransferPipeline":
+    from traitswap.checkpoint import PACKAGED_WEIGHTS
     from traitswap.pipeline import TransferPipeline
 
-    return TransferPipeline.from_pretrained(weights)
+    return TransferPipeline.from_pretrained(weights or PACKAGED_WEIGHTS)
 
 
-def pipeline_with_styles(weights: Path) -> "tuple[TransferPipeline, dict[str, tuple[str, ...]]]":
+def pipeline_with_styles(weights: Path | None) -> "tuple[TransferPipeline, dict[str, tuple[str, ...]]]":
     """The pipeline, and its styles (`TransferPipeline.styles`) of the attributes that have some."""
     pipe = _pipeline(weights)
     known = {attribute: names for attribute, names in pipe.styles.items() if names}

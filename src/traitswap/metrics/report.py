@@ -48,7 +48,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     p = report["protocol"]
     judges = [("judged by a classifier", p["judge"]), ("identity by", p.get("identity_network"))]
     judges.append(("image quality by", p.get("feature_network")))
-    seen = "; ".join(f"{what} {n.get('name', '')} (sha256 {n['sha256'][:12]}…)" for what, n in judges if n)
+    named = [(f"{what} {n['name']}" if "name" in n else what, n["sha256"]) for what, n in judges if n]
+    seen = "; ".join(f"{network} (sha256 {sha256[:12]}…)" for network, sha256 in named)
     about = f"{p['data']}, {p['split']} split, {p['pairs']:,} pairs both ways, seed {p['seed']}; {p['pairing']}."
     return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about} {seen.capitalize()}."])
 

@@ -1,0 +1,79 @@
+"""The weights that come with the package: anyone's first edit."""
+
+import numpy as np
+import pytest
+
+from traitswap import TransferPipeline
+from traitswap.checkpoint import CONFIG_NAME, PACKAGED_WEIGHTS, load_tensors
+from traitswap.config import load_settings, parse_settings
+from traitswap.metrics.report import PLACE
+from traitswap.networks.weights import load_codec
+from traitswap.onnx_codec import is_exported
+from traitswap.publish import CARD_NAME
+
+from .photos import astronaut
+from .test_cli import ok
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return TransferPipeline.from_pretrained()
+
+
+def test_they_are_small_and_run_without_torch():
+    assert is_exported(PACKAGED_WEIGHTS)
+    assert sum(file.stat().st_size for file in PACKAGED_WEIGHTS.iterdir()) < 20_000_000
+    assert {array.dtype for array in load_tensors(PACKAGED_WEIGHTS).values()} <= {np.dtype(np.float16), np.dtype(int)}
+
+
+def test_they_are_of_the_preset_that_the_readme_names(pipe):
+    settings = parse_settings(pipe.config["settings"], CONFIG_NAME)
+    # The second of two runs, as their card says: what only a beginning needs is off.
+    assert settings == load_settings("traitswap", ["method.early_images=0"])
+    assert pipe.config["images_seen"] == settings.train.images
+
+
+def test_their_card_says_how_good_they_are(pipe):
+    card = (PACKAGED_WEIGHTS / CARD_NAME).read_text("utf-8")
+    assert card.startswith("---\n")
+    assert PLACE not in card
+    for name in pipe.attributes:
+        assert f" {name} " in card
+    assert "non-commercial" in card
+
+
+def test_every_label_has_a_style(pipe):
+    for name in pipe.attributes:
+        columns = pipe.config["attributes"][name]
+        assert len({style.rstrip("-0123456789") for style in pipe.styles[name]}) >= max(len(columns), 2)
+
+
+def test_exported_networks_draw_what_torch_draws(pipe):
+    codec, _ = load_codec(PACKAGED_WEIGHTS)
+    torch_pipe = TransferPipeline(codec, pipe.config)
+    face = astronaut()[:256, 100:356]
+    ours, theirs = (p(face, {}, aligned=True).image for p in (pipe, torch_pipe))
+    assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1
+
+
+def test_black_hair_is_darker_and_all_but_the_face_stays(pipe):
+    photo = astronaut()
+    result = np.asarray(pipe(photo, {"hair_color": "@black"}).image)
+    changed = (result != photo).any(2)
+    assert not changed[300:].any()
+    assert not changed[:, 380:].any()
+    hair = (slice(20, 60), slice(185, 260))
+    assert result[hair].mean() < 0.8 * photo[hair].mean()
+    mouth = (slice(150, 170), slice(205, 240))
+    assert np.abs(result[mouth].astype(int) - photo[mouth]).mean() < 8
+
+
+def test_an_edit_needs_no_weights_named(tmp_path, capsys):
+    ok(["info"])
+    assert "preset       traitswap" in capsys.readouterr().out
+    ok(["demo", "-o", str(tmp_path / "demo")])
+    said = capsys.readouterr().out
+    assert "--weights" not in said
+    assert (tmp_path / "demo" / "demo.png").exists()
+    command = next(line for line in said.splitlines() if "@black" in line)
+    assert command.startswith("traitswap transfer ")
