@@ -1,4 +1,4 @@
-"""Makes the pictures of these pages, all of them of drawn faces.
+"""Makes the pictures of these pages: what the demo makes with the packaged weights, and drawn faces.
 
     traitswap train --preset tiny --data drawn --out runs/first --max-time 1m
     traitswap train --preset benchmarks/drawn_truth.toml --data drawn --out runs/drawn --max-time 30m
@@ -12,11 +12,13 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
 
 from traitswap import TransferPipeline
+from traitswap.cli.demo import demo
 from traitswap.data.drawn import DrawnFaces, Face, draw_face, transfer_face
 from traitswap.figures import Row, blend_headings, blend_row, sheet
 from traitswap.images import UInt8Array, read_photo, resized, save_photo
@@ -47,7 +49,9 @@ def main() -> None:
     save_photo(blended(given.drawn, FACES.load(7), FACES.load(19)), FOLDER / "blend.webp")
     pipe = TransferPipeline.from_pretrained(given.drawn)
     save_photo(truths(pipe), FOLDER / "truth.webp")
-    save_photo(both(pipe), FOLDER / "both.webp")
+    with TemporaryDirectory() as made:
+        demo(output=Path(made))
+        save_photo(read_photo(Path(made) / "demo.png"), FOLDER / "demo.webp")
 
 
 def blended(weights: Path, photo: UInt8Array, reference: UInt8Array) -> UInt8Array:
@@ -67,14 +71,6 @@ def truths(pipe: TransferPipeline) -> UInt8Array:
         for i, made in enumerate(pipe.decode_arrays(photos.blend({name: references}))):
             rows[i] += [made, draw_face(transfer_face(FACES.face(i), FACES.face(i + 12), [name]), SIZE)]
     return enlarged(rows, ["photo", "reference", "hair_color", "truth", "smiling", "truth"])
-
-
-def both(pipe: TransferPipeline) -> UInt8Array:
-    """A photo, whose hair colour, whose smile, and what comes of them."""
-    faces = [FACES.load(i) for i in (10, 20, 22)]
-    photo, hair, smile = (pipe.encode([face], aligned=True) for face in faces)
-    made = pipe.decode_arrays(photo.blend({"hair_color": hair, "smiling": smile}))[0]
-    return enlarged([[*faces, made]], ["photo", "hair colour", "smile", "result"])
 
 
 def enlarged(rows: Sequence[Row], headings: Sequence[str]) -> UInt8Array:
