@@ -1,11 +1,15 @@
 """The weights that come with the package: anyone's first edit."""
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 
 from traitswap import TransferPipeline
 from traitswap.checkpoint import CONFIG_NAME, PACKAGED_WEIGHTS, load_tensors
 from traitswap.config import load_settings, parse_settings
+from traitswap.errors import TraitswapError
 from traitswap.metrics.report import PLACE
 from traitswap.networks.weights import load_codec
 from traitswap.onnx_codec import is_exported
@@ -24,6 +28,15 @@ def test_they_are_small_and_run_without_torch():
     assert is_exported(PACKAGED_WEIGHTS)
     assert sum(file.stat().st_size for file in PACKAGED_WEIGHTS.iterdir()) < 20_000_000
     assert {array.dtype for array in load_tensors(PACKAGED_WEIGHTS).values()} <= {np.dtype(np.float16), np.dtype(int)}
+
+
+def test_without_torch_a_folder_that_is_not_there_is_what_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "traitswap.networks.weights", None)
+    with pytest.raises(TraitswapError, match="no such weights folder"):
+        TransferPipeline.from_pretrained(tmp_path / "nowhere")
+    plain = shutil.copytree(PACKAGED_WEIGHTS, tmp_path / "plain", ignore=shutil.ignore_patterns("*.onnx"))
+    with pytest.raises(TraitswapError, match=r"pip install 'traitswap\[train\]'"):
+        TransferPipeline.from_pretrained(plain)
 
 
 def test_they_are_of_the_preset_that_the_readme_names(pipe):

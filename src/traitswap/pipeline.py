@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from traitswap.checkpoint import PACKAGED_WEIGHTS
+from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
 from traitswap.errors import TraitswapError
@@ -293,6 +293,8 @@ def _load_codec(folder: Path) -> tuple[Codec, dict[str, Any]]:
     try:
         from traitswap.networks.weights import load_codec
     except ModuleNotFoundError as error:
+        # Of a folder that is none, torch would not help.
+        load_config(folder, KIND, KEYS)
         raise TraitswapError(
             f"{error.name} is needed to run weights that are not exported and is not installed: "
             "pip install 'traitswap[train]'"

@@ -177,6 +177,7 @@ class LatentSwap:
         }
         if "gp" in due:
             # D_adv(x̂) of a whole picture is the mean of its map, as in the other terms.
+            # R1 is taken at real faces: between such a face and itself.
             at = s.x_real if self.settings.method.r1 else x_fake
             gradient = gradient_between(lambda x: discriminator(x, shown)[0].mean((1, 2, 3)), s.x_real, at)
             parts["gp"] = (losses.r1 if self.settings.method.r1 else losses.gradient_penalty)(gradient)
