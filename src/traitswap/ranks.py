@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 _PATIENCE = timedelta(hours=24)
 """How long the others wait while the first decodes images or trains a classifier."""
@@ -123,28 +124,56 @@ class _SynchronizedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        h = x.float()
-        average: Tensor = _Mean.apply(h.mean((0, 2, 3)))  # type: ignore[no-untyped-call]
-        centred = h - average[:, None, None]
-        variance: Tensor = _Mean.apply(centred.square().mean((0, 2, 3)))  # type: ignore[no-untyped-call]
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
+        average, variance = _statistics(x)
         with torch.no_grad():
             values = count() * x.numel() / x.shape[1]
             self.running_mean.lerp_(average, self.momentum)
             self.running_var.lerp_(variance * values / (values - 1), self.momentum)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        result: Tensor = _Normalized.apply(x, self.weight, self.bias, average, variance, self.eps)  # type: ignore[no-untyped-call]
+        return result
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over all processes. All of their losses hang on it, so their gradients are averaged as well."""
+@torch.no_grad()
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of each channel over the batches of all processes, by one message."""
+    own_statistics = torch.stack(torch.var_mean(x.float(), (0, 2, 3), correction=0))
+    parts = [torch.empty_like(own_statistics) for _ in range(count())]
+    dist.all_gather(parts, own_statistics)
+    variances, means = torch.stack(parts, 1)
+    # Every process has as many values. Squares of means would lose digits where a mean is far from 0.
+    return means.mean(0), variances.mean(0) + means.var(0, correction=0)
+
+
+class _Normalized(torch.autograd.Function):
+    """Batch normalization with given statistics, and the gradient of what depends on them as well.
+
+    The losses of all processes hang on the statistics; what comes back of them is averaged, as gradients of weights
+    are. Both directions use torch's own kernels, which go over the batch once.
+    """
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return mean(value)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, average: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, average, variance)
+        ctx.eps = eps
+        return torch.batch_norm(x, weight, bias, average, variance, False, 0.0, eps, False)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return mean(gradient)
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, average, variance = ctx.saved_tensors
+        # With g the gradient, h the normalized x and s the deviation: first term w g / s, the sums of g h and of g.
+        direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, average, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        gh, g = mean(torch.stack([of_weight, of_bias])) / (x.numel() / x.shape[1])
+        # Less w / s (mean(g) + h mean(g h)), where h = (x − average) / s.
+        inverse = torch.rsqrt(variance + ctx.eps)
+        slope = weight * inverse.square() * gh
+        level = weight * inverse * g - slope * average
+        through = torch.addcmul(level[:, None, None].to(x), x, slope[:, None, None].to(x))
+        return direct - through, of_weight, of_bias, None, None, None
