@@ -1,0 +1,114 @@
+"""Reading faces: how many JPEGs a second become a cache, and what a training step loses by reading from it.
+
+    python benchmarks/data.py --data CELEBA-HQ [--count 4000] [--preset lite] [--rounds 5]
+
+The JPEGs are faces of the data, centred and as large as CelebA's (178×218), of about CelebA's 7 KB. Decoding on one
+core and on all of them, and steps with the next faces and on one batch that stays, are timed in turns; medians.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from results import markdown
+from timing import machine, seconds_of
+from traitswap.config import DataSettings, load_settings
+from traitswap.data.cache import FaceData, load_faces
+from traitswap.data.open import open_faces
+from traitswap.data.sources import open_source
+from traitswap.errors import TraitswapError
+from traitswap.training import loop, setup
+
+WIDTH, HEIGHT = 178, 218
+QUALITY = 85
+STEPS = 32
+
+
+def write_jpegs(data: FaceData, count: int, folder: Path) -> float:
+    """Faces with a table of one label; returns the mean size of a file, KB."""
+    size = 0
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table)
+        rows.writerow(["file", data.columns[0]])
+        for i in range(count):
+            face = data.images[i % len(data.images)]
+            large = cv2.resize(face, (HEIGHT, HEIGHT), interpolation=cv2.INTER_CUBIC)
+            left = (HEIGHT - WIDTH) // 2
+            picture = cv2.cvtColor(large[:, left : left + WIDTH], cv2.COLOR_RGB2BGR)
+            _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            (folder / f"{i}.jpg").write_bytes(jpeg.tobytes())
+            rows.writerow([f"{i}.jpg", int(data.labels[i % len(data.labels), 0])])
+            size += len(jpeg)
+    return size / count / 1e3
+
+
+def decoding(data: FaceData, count: int, size: int, rounds: int) -> list[str]:
+    """A row: JPEGs a second on one core, on all, and the share of a core's rate that each core reaches."""
+    everywhere = sorted(os.sched_getaffinity(0))
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        kilobytes = write_jpegs(data, count, Path(folder))
+        source = open_source(Path(folder), partition="random", seed=0, on_problem="stop")
+        for _ in range(rounds):
+            pair = []
+            for cores in (everywhere[:1], everywhere):
+                os.sched_setaffinity(0, cores)
+                with tempfile.TemporaryDirectory() as cache:
+                    pair.append(count / seconds_of(lambda: load_faces(source, size, Path(cache))))
+            rates.append(pair)
+    one, all_of_them = (statistics.median(column) for column in zip(*rates, strict=True))
+    each = all_of_them / len(everywhere)
+    return [f"{count:,} of {kilobytes:.1f} KB", f"{one:,.0f}", f"{all_of_them:,.0f}", f"{each:,.0f}"]
+
+
+def reading(data: FaceData, preset: str, rounds: int) -> list[str]:
+    """A row: milliseconds of a step with the next faces, without, and the ratio."""
+    settings = load_settings(preset)
+    rehearsed = setup.rehearsal(settings, data)
+    method, run = rehearsed.method, rehearsed.run
+    train_split = data.split("train")
+    labels = data.columns_of(method.columns)[train_split]
+
+    def with_data() -> None:
+        run.images_seen = 0
+        for _ in range(STEPS):
+            loop.next_step(run, settings, method, data, train_split, labels)
+
+    def without() -> None:
+        run.images_seen = 0
+        for _ in range(STEPS):
+            loop.step(run, settings, method, rehearsed.x, rehearsed.labels)
+
+    with_data()
+    pairs = [(seconds_of(with_data), seconds_of(without)) for _ in range(rounds)]
+    read, kept = (1e3 * statistics.median(column) / STEPS for column in zip(*pairs, strict=True))
+    return [preset, f"{read:.1f}", f"{kept:.1f}", f"{statistics.median(a / b for a, b in pairs):.3f}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", default="drawn", help="as of traitswap train")
+    options.add_argument("--preset", default="lite")
+    options.add_argument("--count", type=int, default=4000, help="JPEGs to decode")
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args(arguments)
+    try:
+        size = load_settings(given.preset).network.size
+        data, _ = open_faces(given.data, size, DataSettings())
+        print(f"{machine()}\n")
+        heads = ["JPEGs", "a second, one core", "all cores", "a core of all"]
+        print(markdown(heads, [decoding(data, given.count, size, given.rounds)]))
+        heads = ["preset", "ms a step, next faces", "the same faces", "ratio"]
+        print("\n" + markdown(heads, [reading(data, given.preset, given.rounds)]))
+    except TraitswapError as error:
+        raise SystemExit(f"data: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
