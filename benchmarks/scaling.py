@@ -1,6 +1,6 @@
 """Several processes on as many cores beside one on one core, in turns in one run: training and batch transfer.
 
-    python benchmarks/scaling.py --data CELEBA-HQ --guide models/guide-attacked --health models/judge
+    python benchmarks/scaling.py --data CELEBA-HQ --guide models/guide --health models/judge
 
 Both are whole commands. `traitswap train`, alone and under `torchrun`: images a second in the second half of a short
 run. `traitswap transfer` of copies of a photo, alone and with `--ray`: by how much longer many photos take than a few,
