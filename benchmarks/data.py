@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from results import markdown
 from timing import machine, seconds_of
@@ -23,6 +24,7 @@ from traitswap.data.cache import FaceData, load_faces
 from traitswap.data.open import open_faces
 from traitswap.data.sources import open_source
 from traitswap.errors import TraitswapError
+from traitswap.images import UInt8Array, square
 from traitswap.training import loop, setup
 
 WIDTH, HEIGHT = 178, 218
@@ -48,23 +50,29 @@ def write_jpegs(data: FaceData, count: int, folder: Path) -> float:
     return size / count / 1e3
 
 
+def _decoded(file: bytes) -> UInt8Array:
+    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
 def decoding(data: FaceData, count: int, size: int, rounds: int) -> list[str]:
-    """A row: JPEGs a second on one core, on all, and the share of a core's rate that each core reaches."""
+    """A row: JPEGs a second on one core by OpenCV alone, then into a cache on one core, on all, and on one of all."""
     everywhere = sorted(os.sched_getaffinity(0))
     rates = []
     with tempfile.TemporaryDirectory() as folder:
         kilobytes = write_jpegs(data, count, Path(folder))
         source = open_source(Path(folder), partition="random", seed=0, on_problem="stop")
+        files = [(Path(folder) / name).read_bytes() for name in source.names]
         for _ in range(rounds):
-            pair = []
+            os.sched_setaffinity(0, everywhere[:1])
+            pair = [count / seconds_of(lambda: [square(_decoded(file), size) for file in files])]
             for cores in (everywhere[:1], everywhere):
                 os.sched_setaffinity(0, cores)
                 with tempfile.TemporaryDirectory() as cache:
                     pair.append(count / seconds_of(lambda: load_faces(source, size, Path(cache))))
             rates.append(pair)
-    one, all_of_them = (statistics.median(column) for column in zip(*rates, strict=True))
+    alone, one, all_of_them = (statistics.median(column) for column in zip(*rates, strict=True))
     each = all_of_them / len(everywhere)
-    return [f"{count:,} of {kilobytes:.1f} KB", f"{one:,.0f}", f"{all_of_them:,.0f}", f"{each:,.0f}"]
+    return [f"{count:,} of {kilobytes:.1f} KB", f"{alone:,.0f}", f"{one:,.0f}", f"{all_of_them:,.0f}", f"{each:,.0f}"]
 
 
 def reading(data: FaceData, preset: str, rounds: int) -> list[str]:
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = load_settings(given.preset).network.size
         data, _ = open_faces(given.data, size, DataSettings())
         print(f"{machine()}\n")
-        heads = ["JPEGs", "a second, one core", "all cores", "a core of all"]
+        heads = ["JPEGs", "a second, OpenCV alone, one core", "cache, one core", "all cores", "a core of all"]
         print(markdown(heads, [decoding(data, given.count, size, given.rounds)]))
         heads = ["preset", "ms a step, next faces", "the same faces", "ratio"]
         print("\n" + markdown(heads, [reading(data, given.preset, given.rounds)]))

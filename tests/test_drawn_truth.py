@@ -35,6 +35,6 @@ def test_doing_nothing_is_as_wrong_as_the_photo(head, tmp_path):
 def test_the_benchmarks_model_has_the_options_of_lite():
     settings, lite = load_settings(str(Path(drawn_truth.__file__).with_suffix(".toml"))), load_settings("lite")
     assert settings.network.size == 64
-    # A drawn smile gains nothing from more weight (docs/experiments.md), so there is no early weight to end. Its numbers
-    # are from before lite had R1.
+    # A drawn smile gains nothing from more weight (docs/experiments.md), so there is no early weight to end.
+    # Its numbers are from before lite had R1.
     assert {k for k, v in settings.method if v} == {k for k, v in lite.method if v} - {"early_images", "r1"}

@@ -184,7 +184,7 @@ def prepare_run(
     def classifier(purpose: str, seed: int) -> AttributeClassifier:
         if purpose in given:
             return given[purpose]
-        # An attack is for the gradient, which only a guide gives; without, a classifier is quicker and more often right.
+        # An attack is for the gradient, which only a guide gives; without, learning is quicker and more often right.
         learning = settings.classifier.model_copy(update={} if purpose == "guide" else {"attack": 0.0})
         return obtain_classifier(out / purpose, data, learning, seed, purpose, console)
 
