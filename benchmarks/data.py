@@ -19,17 +19,18 @@ import numpy as np
 
 from results import markdown
 from timing import machine, seconds_of
-from traitswap.config import DataSettings, load_settings
+from train_step import Stepper
+from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData, load_faces
 from traitswap.data.open import open_faces
 from traitswap.data.sources import open_source
 from traitswap.errors import TraitswapError
 from traitswap.images import UInt8Array, square
-from traitswap.training import loop, setup
 
 WIDTH, HEIGHT = 178, 218
 QUALITY = 85
 STEPS = 32
+"""Of training, each time."""
 
 
 def write_jpegs(data: FaceData, count: int, folder: Path) -> float:
@@ -64,39 +65,32 @@ def decoding(data: FaceData, count: int, size: int, rounds: int) -> list[str]:
         files = [(Path(folder) / name).read_bytes() for name in source.names]
         for _ in range(rounds):
             os.sched_setaffinity(0, everywhere[:1])
-            pair = [count / seconds_of(lambda: [square(_decoded(file), size) for file in files])]
+            row = [count / seconds_of(lambda: [square(_decoded(file), size) for file in files])]
             for cores in (everywhere[:1], everywhere):
                 os.sched_setaffinity(0, cores)
                 with tempfile.TemporaryDirectory() as cache:
-                    pair.append(count / seconds_of(lambda: load_faces(source, size, Path(cache))))
-            rates.append(pair)
+                    row.append(count / seconds_of(lambda: load_faces(source, size, Path(cache))))
+            rates.append(row)
     alone, one, all_of_them = (statistics.median(column) for column in zip(*rates, strict=True))
     each = all_of_them / len(everywhere)
     return [f"{count:,} of {kilobytes:.1f} KB", f"{alone:,.0f}", f"{one:,.0f}", f"{all_of_them:,.0f}", f"{each:,.0f}"]
 
 
-def reading(data: FaceData, preset: str, rounds: int) -> list[str]:
+def reading(data: FaceData, settings: Settings, rounds: int) -> list[str]:
     """A row: milliseconds of a step with the next faces, without, and the ratio."""
-    settings = load_settings(preset)
-    rehearsed = setup.rehearsal(settings, data)
-    method, run = rehearsed.method, rehearsed.run
-    train_split = data.split("train")
-    labels = data.columns_of(method.columns)[train_split]
+    stepper = Stepper(settings, data, channels_last=True)
 
     def with_data() -> None:
-        run.images_seen = 0
-        for _ in range(STEPS):
-            loop.next_step(run, settings, method, data, train_split, labels)
+        stepper.losses(STEPS)
 
     def without() -> None:
-        run.images_seen = 0
-        for _ in range(STEPS):
-            loop.step(run, settings, method, rehearsed.x, rehearsed.labels)
+        for number in range(STEPS):
+            stepper.step(number)
 
     with_data()
-    pairs = [(seconds_of(with_data), seconds_of(without)) for _ in range(rounds)]
-    read, kept = (1e3 * statistics.median(column) / STEPS for column in zip(*pairs, strict=True))
-    return [preset, f"{read:.1f}", f"{kept:.1f}", f"{statistics.median(a / b for a, b in pairs):.3f}"]
+    times = [(seconds_of(with_data), seconds_of(without)) for _ in range(rounds)]
+    read, kept = (1e3 * statistics.median(column) / STEPS for column in zip(*times, strict=True))
+    return [settings.preset, f"{read:.1f}", f"{kept:.1f}", f"{statistics.median(a / b for a, b in times):.3f}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,13 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args(arguments)
     try:
-        size = load_settings(given.preset).network.size
-        data, _ = open_faces(given.data, size, DataSettings())
+        settings = load_settings(given.preset)
+        size = settings.network.size
+        data, _ = open_faces(given.data, size, settings.data)
         print(f"{machine()}\n")
         heads = ["JPEGs", "a second, OpenCV alone, one core", "cache, one core", "all cores", "a core of all"]
         print(markdown(heads, [decoding(data, given.count, size, given.rounds)]))
         heads = ["preset", "ms a step, next faces", "the same faces", "ratio"]
-        print("\n" + markdown(heads, [reading(data, given.preset, given.rounds)]))
+        print("\n" + markdown(heads, [reading(data, settings, given.rounds)]))
     except TraitswapError as error:
         raise SystemExit(f"data: {error}") from None
 

@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import skimage.data
 from PIL import Image
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--rounds", type=int, default=3, help="how often each is timed; medians are shown")
     options.add_argument("--only", choices=["train", "transfer"], help="leave the other out")
     given = options.parse_args(arguments)
-    rows: list[Any] = []
+    rows: list[list[str]] = []
     if given.only != "transfer":
         rows.append(row(f"train {given.preset}, images/s", partial(trained, given), given.processes, given.rounds))
     if given.only != "train":

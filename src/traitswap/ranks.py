@@ -128,10 +128,9 @@ class _SynchronizedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.momentum is not None
         average, variance = _statistics(x)
-        with torch.no_grad():
-            values = count() * x.numel() / x.shape[1]
-            self.running_mean.lerp_(average, self.momentum)
-            self.running_var.lerp_(variance * values / (values - 1), self.momentum)
+        values = count() * x.numel() / x.shape[1]
+        self.running_mean.lerp_(average, self.momentum)
+        self.running_var.lerp_(variance * values / (values - 1), self.momentum)
         result: Tensor = _Normalized.apply(x, self.weight, self.bias, average, variance, self.eps)  # type: ignore[no-untyped-call]
         return result
 

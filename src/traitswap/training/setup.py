@@ -181,21 +181,20 @@ def prepare_run(
     folders = {"guide": classifiers.guide, "health": classifiers.health}
     given = {purpose: classifier_for(data, folder)[0] for purpose, folder in folders.items() if folder}
 
-    def classifier(purpose: str, seed: int) -> AttributeClassifier:
+    def classifier(purpose: str, learning: ClassifierSettings, seed: int) -> AttributeClassifier:
         if purpose in given:
             return given[purpose]
-        # An attack is for the gradient, which only a guide gives; without, learning is quicker and more often right.
-        learning = settings.classifier.model_copy(update={} if purpose == "guide" else {"attack": 0.0})
         return obtain_classifier(out / purpose, data, learning, seed, purpose, console)
 
     seed = settings.train.seed
     guide = None
     if isinstance(settings, LatentSwapSettings) and settings.method.guide:
-        guide = classifier("guide", seed + 1)
+        guide = classifier("guide", settings.classifier, seed + 1)
         if settings.network.pool_units:
             check_guide_fits(guide, settings)
     method = build_method(settings, data, guide, initial)
-    judge = classifier("health", seed + 2)
+    # An attack is for the gradient, which only a guide gives; without, learning is quicker and more often right.
+    judge = classifier("health", settings.classifier.model_copy(update={"attack": 0.0}), seed + 2)
     pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
 
