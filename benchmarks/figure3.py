@@ -24,7 +24,7 @@ def draw(held_out: HeldOut, seed: int, out: Path) -> list[Path]:
     files = []
     for taken in [*((name,) for name in names), *([names] if len(names) > 1 else [])]:
         files.append(out / f"figure3-{'-'.join(taken)}.png")
-        save_photo(sheet(grid(held_out.pipe.decode_arrays, photos, references, taken)), files[-1])
+        save_photo(sheet(grid(held_out.pipe.draw, photos, references, taken)), files[-1])
     return files
 
 

@@ -27,7 +27,7 @@ def draw(held_out: HeldOut, attribute: str, seed: int, out: Path) -> Path:
         raise TraitswapError(f"no pair of this split differs in {attribute}: take another --split or --seed")
     own, taken = held_out.encode(photos), held_out.encode(references)
     rows = [
-        blend_row(held_out.pipe.decode_arrays, own[i : i + 1], {attribute: taken[i : i + 1]}, AMOUNTS)
+        blend_row(held_out.pipe.draw, own[i : i + 1], {attribute: taken[i : i + 1]}, AMOUNTS)
         for i in range(len(photos))
     ]
     file = out / f"figure4-{attribute}.png"

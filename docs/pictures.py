@@ -58,7 +58,7 @@ def blended(weights: Path, photo: UInt8Array, reference: UInt8Array) -> UInt8Arr
     """The row that `traitswap blend --take hair_color=… --aligned` draws."""
     pipe = TransferPipeline.from_pretrained(weights)
     own, taken = pipe.encode([photo], aligned=True), pipe.encode([reference], aligned=True)
-    row = blend_row(pipe.decode_arrays, own, {"hair_color": taken}, AMOUNTS)
+    row = blend_row(pipe.draw, own, {"hair_color": taken}, AMOUNTS)
     return enlarged([row], blend_headings(AMOUNTS))
 
 
@@ -68,7 +68,7 @@ def truths(pipe: TransferPipeline) -> UInt8Array:
     references = pipe.encode([FACES.load(i + 12) for i in range(ROWS)], aligned=True)
     rows: list[Row] = [[FACES.load(i), FACES.load(i + 12)] for i in range(ROWS)]
     for name in pipe.attributes:
-        for i, made in enumerate(pipe.decode_arrays(photos.blend({name: references}))):
+        for i, made in enumerate(pipe.draw(photos, {name: references})):
             rows[i] += [made, draw_face(transfer_face(FACES.face(i), FACES.face(i + 12), [name]), SIZE)]
     return enlarged(rows, ["photo", "reference", "hair_color", "truth", "smiling", "truth"])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from traitswap import TraitswapError
-from traitswap.checkpoint import WEIGHTS_NAME, load_tensors, sha256_of
+from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_tensors, sha256_of
 from traitswap.metrics.report import PLACE
 from traitswap.networks.weights import load_codec
 from traitswap.onnx_codec import load_onnx_codec
@@ -53,7 +53,9 @@ def report_of(weights, file):
 
 def test_published_weights_draw_the_same_and_say_how_good_they_are(weights, card, tmp_path):
     out = tmp_path / "model"
-    difference = publish(weights, card, report_of(weights, tmp_path / "r.json"), out)
+    difference = publish(weights, card, report_of(weights, tmp_path / "r.json"), out, ["hair_color"])
+    before, after = (json.loads((folder / CONFIG_NAME).read_text()) for folder in (weights, out))
+    assert after == {**before, "confined": ["hair_color"]}
     tensors = load_tensors(out)
     assert {array.dtype for array in tensors.values() if array.dtype.kind == "f"} == {np.dtype(np.float16)}
     assert (out / WEIGHTS_NAME).stat().st_size < 0.7 * (weights / WEIGHTS_NAME).stat().st_size

@@ -9,15 +9,15 @@ from traitswap.codec import Codes
 from traitswap.faces import FoundFace
 from traitswap.images import UInt8Array, to_pixels
 
-Decode = Callable[[Codes], UInt8Array]
-"""Codes → faces, N × S × S × 3: `TransferPipeline.decode_arrays`."""
+Draw = Callable[[Codes, Mapping[str, Codes], Mapping[str, float]], UInt8Array]
+"""N faces, what they take, how much of it → N × S × S × 3: `TransferPipeline.draw`."""
 Row = list[UInt8Array | None]
 
 _HEADING = 18
 _GAP = 2
 
 
-def grid(decode: Decode, photos: Codes, references: Codes, names: Sequence[str]) -> list[Row]:
+def grid(draw: Draw, photos: Codes, references: Codes, names: Sequence[str]) -> list[Row]:
     """Figure 3: each photo, a row, with the named attributes of each reference, a column.
 
     The first row and the first column are references and photos as they are.
@@ -25,13 +25,13 @@ def grid(decode: Decode, photos: Codes, references: Codes, names: Sequence[str])
     rows: list[Row] = [[None, *pictures_of(references)]]
     for i, photo in enumerate(pictures_of(photos)):
         repeated = photos[np.full(len(references), i)]
-        rows.append([photo, *decode(repeated.blend(dict.fromkeys(names, references)))])
+        rows.append([photo, *draw(repeated, dict.fromkeys(names, references), {})])
     return rows
 
 
-def blend_row(decode: Decode, photo: Codes, take: Mapping[str, Codes], amounts: Sequence[float]) -> Row:
+def blend_row(draw: Draw, photo: Codes, take: Mapping[str, Codes], amounts: Sequence[float]) -> Row:
     """Figure 4: the photo as it is, with each of `amounts` (0 … 1) of what it takes, and the references as they are."""
-    steps = [decode(photo.blend(take, dict.fromkeys(take, amount)))[0] for amount in amounts]
+    steps = [draw(photo, take, dict.fromkeys(take, amount))[0] for amount in amounts]
     # One that serves several attributes is shown once; a style has no picture.
     references = {id(codes): pictures_of(codes) for codes in take.values()}
     return [pictures_of(photo)[0], *steps, *(picture for pictures in references.values() for picture in pictures)]

@@ -24,6 +24,7 @@ from traitswap.images import (
     to_pixels,
 )
 from traitswap.onnx_codec import is_exported, load_onnx_codec
+from traitswap.regions import hair_region
 from traitswap.styles import MARK, Styles, load_styles
 
 __all__ = ["Edit", "EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
@@ -94,6 +95,8 @@ class TransferPipeline:
         self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
+        self._confined: tuple[str, ...] = tuple(self.config.get("confined", ()))
+        codec.layout.check_names(self._confined)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = PACKAGED_WEIGHTS) -> "TransferPipeline":
@@ -167,8 +170,7 @@ class TransferPipeline:
         """What a call gives, of a photo and references (`encode_references`) that are encoded."""
         self.check(references, strength or {})
         if not encoded.faces:
-            drawn = self._decode(encoded.codes.blend(references, strength))
-            return Result(encoded.photo.with_pixels(_pixels(drawn)[0]))
+            return Result(encoded.photo.with_pixels(self.draw(encoded.codes, references, strength)[0]))
         pixels = self._edited(encoded.photo.pixels, encoded, references, strength)
         return Result(encoded.photo.with_pixels(pixels), tuple(number for number, _ in encoded.faces))
 
@@ -199,8 +201,9 @@ class TransferPipeline:
     ) -> FloatArray:
         """What an edit adds to N faces, N × size × size × 3, in 256 levels, before it fades towards the square's border
         (`crops.faded`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
-        drawn = self._decode(codes.blend(references, strength))
-        return _levels(drawn - (self._decode(codes) if rebuilt is None else rebuilt))
+        return _levels(
+            self._changed(codes, references, strength or {}, self._decode(codes) if rebuilt is None else rebuilt)
+        )
 
     def check(self, take: Mapping[str, Any], strength: Mapping[str, float]) -> None:
         """Raises `TraitswapError` unless the names are the model's and the strengths are usable."""
@@ -237,6 +240,13 @@ class TransferPipeline:
                 result[name] = encoded[key]
         return result
 
+    def draw(
+        self, codes: Codes, references: Mapping[str, Codes], strength: Mapping[str, float] | None = None
+    ) -> UInt8Array:
+        """N faces with what they take, as the model draws them, N × size × size × 3 uint8, RGB."""
+        rebuilt = self._decode(codes)
+        return _pixels(rebuilt + self._changed(codes, references, strength or {}, rebuilt))
+
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
         return [Image.fromarray(face) for face in self.decode_arrays(codes)]
@@ -256,6 +266,27 @@ class TransferPipeline:
         for change, (_, crop) in zip(changes, encoded.faces, strict=True):
             pixels = add_change(pixels, change, crop)
         return pixels
+
+    def _changed(
+        self, codes: Codes, references: Mapping[str, Codes], strength: Mapping[str, float], rebuilt: FloatArray
+    ) -> FloatArray:
+        """What an edit adds to N faces as the model rebuilds them, N × 3 × size × size, in −1 … 1.
+
+        What a confined attribute adds beside the hair (`regions.hair_region`) is taken away again.
+        """
+        change = self._decode(codes.blend(references, strength)) - rebuilt
+        result = change
+        for name in self._confined:
+            if name not in references:
+                continue
+            alone, amount = {name: references[name]}, strength.get(name, 1.0)
+            own = change if len(references) == 1 else self._decode(codes.blend(alone, {name: amount})) - rebuilt
+            # As it would be at strength 1, so that a region does not move with a slider.
+            whole = own if amount == 1 else self._decode(codes.blend(alone)) - rebuilt
+            faces = _pixels(codes.photo)
+            regions = np.stack([hair_region(face, added) for face, added in zip(faces, _levels(whole), strict=True)])
+            result = result - (1 - regions[:, None]) * own
+        return result
 
     def _squares(
         self, photo: Photo, face: Which, aligned: bool

@@ -241,6 +241,14 @@ def publish(
     ],
     report: Annotated[Path, typer.Option("--report", help="JSON of traitswap evaluate on these weights.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    confined: Annotated[
+        list[str],
+        typer.Option(
+            "--confine",
+            metavar="NAME",
+            help="Attribute of the hair, such as hair_color: in photos it changes the hair and nothing beside it.",
+        ),
+    ] = [],  # noqa: B006 - typer reads it, nothing changes it
 ) -> None:
     """Make weights ready for others: half precision, ONNX networks, styles, and a model card with the evaluation.
 
@@ -251,7 +259,7 @@ def publish(
 
     if output.exists():
         raise TraitswapError(f"{output} exists: give another --output, or remove it first")
-    difference = write(weights, card, report, output)
+    difference = write(weights, card, report, output, confined)
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.2f} MB" for file in sorted(output.iterdir()))
     typer.echo(f"wrote {output} ({sizes}); faces differ by {difference * 127.5:.1g} of 255 at most")
 

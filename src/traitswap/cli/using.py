@@ -222,7 +222,7 @@ def blend(
     pipe.check(named, {})
     taken = pipe.encode_references(named, aligned)
     amounts = np.linspace(0, 1, steps).tolist()
-    row = blend_row(pipe.decode_arrays, pipe.encode([photo], aligned), taken, amounts)
+    row = blend_row(pipe.draw, pipe.encode([photo], aligned), taken, amounts)
     save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output, not no_mark)
     typer.echo(f"wrote {output}")
 
@@ -247,7 +247,7 @@ def grid(
     names = [name.strip() for name in take.split(",") if name.strip()]
     pipe.check(dict.fromkeys(names), {})
     rows, columns = _pictures(photos), _pictures(references)
-    cells = figures.grid(pipe.decode_arrays, pipe.encode(rows, aligned), pipe.encode(columns, aligned), names)
+    cells = figures.grid(pipe.draw, pipe.encode(rows, aligned), pipe.encode(columns, aligned), names)
     save_photo(figures.sheet(cells), output, not no_mark)
     typer.echo(f"wrote {output}: {len(rows)} photos × {len(columns)} references, {' and '.join(names)} taken")
 
@@ -279,7 +279,7 @@ def styles(
     codes = pipe.encode([photo], aligned)
     sheets = []
     for attribute, names in known.items():
-        taken = [pipe.decode_arrays(codes.blend(pipe.encode_references({attribute: name})))[0] for name in names]
+        taken = [pipe.draw(codes, pipe.encode_references({attribute: name}))[0] for name in names]
         sheets.append(sheet([[pictures_of(codes)[0], *taken]], [attribute, *names]))
     save_photo(stacked(sheets), output, not no_mark)
     typer.echo(f"wrote {output}: {', '.join(f'{len(names)} of {attribute}' for attribute, names in known.items())}")

@@ -1,0 +1,67 @@
+"""Where hair is, and nothing that borders on it or is of its colour."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from traitswap.codec import FloatArray
+from traitswap.images import Pixel, UInt8Array
+
+SIDE = 64
+"""Pixels at which the region is cut out: milliseconds, and the change of a model is no finer than twice that."""
+SURE, LIKELY, HARDLY = 0.5, 0.3, 0.08
+"""Shares of the strongest change. Where there is more than the first, there is hair; less than the last, there is none;
+between, colours decide."""
+LEAST = 8.0
+"""Levels of 256. Where the strongest change is below, there is nothing to tell hair by."""
+SMALLEST = 0.1
+"""Parts below this share of the largest are taken for something else."""
+# As shares of the square's side (`crops.FRAME`): an ellipse round eyes, nose and mouth, in which there is no hair, and
+# the mouth's height, below which hair reaches but does not begin.
+_MIDDLE, _RADII, _MOUTH = (0.5, 0.64), (0.16, 0.18), 0.73
+
+
+def hair_region(face: UInt8Array, change: FloatArray) -> FloatArray:
+    """Where the hair is that `change` (S × S × 3, in 256 levels) recolours in a face (S × S × 3): S × S, 1 there, 0
+    elsewhere, with a soft edge; 1 everywhere if that cannot be told.
+
+    A change of hair colour is strong on hair and weak where it spills, and hair has colours of its own: GrabCut
+    (Rother et al., 2004) parts the two.
+    """
+    size = len(face)
+    strength = _shrunk(np.abs(change).max(2))
+    inner = _inner_face(len(strength))
+    strongest = float(np.percentile(strength[~inner], 98))
+    surely = (strength > SURE * strongest) & ~inner
+    surely_not = (strength < HARDLY * strongest) | inner
+    # Each colour model of GrabCut has five parts, which need some pixels.
+    if strongest < LEAST or min(surely.sum(), surely_not.sum()) < 20:
+        return np.ones((size, size), np.float32)
+    marks = np.where(strength > LIKELY * strongest, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    marks[surely] = cv2.GC_FGD
+    marks[surely_not] = cv2.GC_BGD
+    cv2.setRNGSeed(0)
+    cv2.grabCut(_shrunk(face), marks, None, np.zeros((1, 65)), np.zeros((1, 65)), 2, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    region = _likely_parts(np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
+    fine = cv2.resize(region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    grown = cv2.dilate((fine > 0.4).astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.GaussianBlur(grown, (5, 5), 1.0), np.float32)
+
+
+def _shrunk(image: NDArray[Pixel]) -> NDArray[Pixel]:
+    side = min(SIDE, len(image))
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), image.dtype)
+
+
+def _inner_face(side: int) -> NDArray[np.bool_]:
+    y, x = (np.mgrid[:side, :side] + 0.5) / side
+    ellipse: NDArray[np.bool_] = ((x - _MIDDLE[0]) / _RADII[0]) ** 2 + ((y - _MIDDLE[1]) / _RADII[1]) ** 2 < 1
+    return ellipse
+
+
+def _likely_parts(region: UInt8Array) -> UInt8Array:
+    _, parts, about, _ = cv2.connectedComponentsWithStats(region)
+    areas = np.where(about[:, cv2.CC_STAT_TOP] < _MOUTH * len(region), about[:, cv2.CC_STAT_AREA], 0)
+    areas[0] = 0  # what is no part
+    likely: UInt8Array = (areas >= max(SMALLEST * areas.max(), 1))[parts].astype(np.uint8)
+    return likely

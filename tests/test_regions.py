@@ -1,0 +1,123 @@
+"""A change of hair colour goes to the hair, and not to what borders on it or has its colour."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traitswap.attributes import Attribute, Layout
+from traitswap.codec import Codes
+from traitswap.errors import TraitswapError
+from traitswap.images import to_network
+from traitswap.pipeline import TransferPipeline
+from traitswap.regions import hair_region
+
+SIZE = 128
+HAIR, SKIN, WALL = (90, 60, 30), (220, 180, 160), (120, 140, 170)
+Y, X = np.mgrid[:SIZE, :SIZE] / SIZE
+
+
+def scene(seed=0):
+    """A face with a cap of hair before a wall, a collar of the hair's colour below; where hair and collar are."""
+    face = ((X - 0.5) / 0.25) ** 2 + ((Y - 0.6) / 0.32) ** 2 < 1
+    hair = (((X - 0.5) / 0.36) ** 2 + ((Y - 0.45) / 0.36) ** 2 < 1) & ~face & (Y < 0.7)
+    collar = (Y > 0.93) & (np.abs(X - 0.5) < 0.4)
+    picture = np.full((SIZE, SIZE, 3), WALL, float)
+    for where, colour in ((face, SKIN), (hair, HAIR), (collar, HAIR)):
+        picture[where] = colour
+    noise = np.random.default_rng(seed).normal(0, 6, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8), hair, collar
+
+
+def grown(where, pixels):
+    """Where it is, and `pixels` round it."""
+    near = np.zeros_like(where)
+    for dy in range(-pixels, pixels + 1):
+        for dx in range(-pixels, pixels + 1):
+            near |= np.roll(where, (dy, dx), (0, 1))
+    return near
+
+
+def change_of(hair, collar, strong=80.0, spill=0.15):
+    change = np.where(hair, strong, spill * strong)
+    change[collar] = 0.45 * strong
+    return np.repeat(change[..., None], 3, 2).astype(np.float32)
+
+
+@given(seed=st.integers(0, 50), strong=st.floats(20, 200), spill=st.floats(0, 0.25))
+def test_the_hair_is_in_and_all_else_is_out_to_the_bit(seed, strong, spill):
+    face, hair, collar = scene(seed)
+    region = hair_region(face, -change_of(hair, collar, strong, spill))
+    assert region.dtype == np.float32
+    assert region.min() >= 0
+    assert region.max() <= 1
+    assert region[~grown(~hair, 4)].mean() > 0.99
+    assert not region[~grown(hair, 6)].any(), "exactly 0 on face, wall and collar"
+    again = hair_region(face, -change_of(hair, collar, strong, spill))
+    assert (region == again).all()
+
+
+def test_what_cannot_be_told_is_left_as_it_is():
+    face, hair, collar = scene()
+    for change in (np.zeros((SIZE, SIZE, 3)), change_of(hair, collar, 5.0)):
+        assert (hair_region(face, change.astype(np.float32)) == 1).all()
+
+
+class Spilling:
+    """Darkens hair by its first unit, and spills; brightens the mouth by its second."""
+
+    layout = Layout((Attribute("hair_color", ("Hair",)), Attribute("smiling", ("Smiling",))), 1, 1)
+    size = SIZE
+
+    def encode(self, faces, labels=None):
+        return Codes(np.zeros((len(faces), 3, 1, 1), np.float32), faces, self.layout)
+
+    def decode(self, codes):
+        _, hair, collar = scene()
+        mouth = (np.abs(X - 0.5) < 0.1) & (np.abs(Y - 0.8) < 0.03)
+        darker = change_of(hair, collar).transpose(2, 0, 1) / 127.5
+        return codes.photo - codes.embedding[:, :1] * darker + codes.embedding[:, 1:2] * 0.2 * mouth
+
+
+def taking(hair, smile):
+    """Codes of a reference with these units."""
+    embedding = np.array([hair, smile, 0], np.float32).reshape(1, 3, 1, 1)
+    return Codes(embedding, np.zeros((1, 3, SIZE, SIZE), np.float32), Spilling.layout)
+
+
+@pytest.fixture
+def pipe():
+    return TransferPipeline(Spilling(), {"confined": ["hair_color"]})
+
+
+@pytest.fixture
+def codes():
+    face, _, _ = scene()
+    return Spilling().encode(to_network(face.transpose(2, 0, 1)[None].astype(np.float32)))
+
+
+def test_a_confined_attribute_changes_its_region_alone(pipe, codes):
+    _, hair, _ = scene()
+    references = {"hair_color": taking(1, 0)}
+    [change] = pipe.change(codes, references)
+    assert not change[~grown(hair, 6)].any()
+    assert np.allclose(change[~grown(~hair, 4)], -80, atol=1)
+    [half] = pipe.change(codes, references, {"hair_color": 0.5})
+    assert np.allclose(half, change / 2, atol=1e-3), "the region does not move with the strength"
+    [everywhere] = TransferPipeline(Spilling()).change(codes, references)
+    assert (everywhere[~grown(hair, 6)] != 0).all(), "what is confined spills by itself"
+    assert np.allclose(pipe.draw(codes, references), np.clip(pipe.decode_arrays(codes) + change, 0, 255), atol=1)
+
+
+def test_what_is_taken_besides_goes_where_it_likes(pipe, codes):
+    both = {"hair_color": taking(1, 0), "smiling": taking(0, 1)}
+    [change] = pipe.change(codes, both, {"hair_color": 0.5})
+    [hair] = pipe.change(codes, {"hair_color": both["hair_color"]}, {"hair_color": 0.5})
+    [smile] = pipe.change(codes, {"smiling": both["smiling"]})
+    assert smile.any()
+    assert np.allclose(change, hair + smile, atol=1e-3)
+
+
+def test_weights_that_confine_what_they_do_not_know_say_so():
+    with pytest.raises(TraitswapError, match="no attribute 'hair'"):
+        TransferPipeline(Spilling(), {"confined": ["hair"]})
