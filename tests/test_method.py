@@ -337,6 +337,28 @@ def test_faces_are_scored_with_the_labels_they_are_to_show(faces):
         torch.testing.assert_close(shown, expected)
 
 
+def test_what_a_guide_sees_is_scored_and_the_guide_stays_as_it_is():
+    torch.manual_seed(0)
+    guide = AttributeClassifier(3, 32, 2).eval().requires_grad_(False)
+    network = Discriminator(64, (4, 8), 0.2, 2, spectral=False, maps=2, guide=guide)
+    own = Discriminator(64, (4, 8), 0.2, 2, spectral=False, maps=2)
+    x = torch.rand(2, 3, 64, 64, requires_grad=True)
+    scores, _ = network(x)
+    assert scores.shape == (2, 2 + 3, 32, 32), "three sizes of the guide's, enlarged to the finest"
+    seen = network.feature_scores[0](guide.trunk[:6](torch.nn.functional.avg_pool2d(x, 2)))
+    torch.testing.assert_close(scores[:, 2, ::4, ::4], seen[:, 0])
+    assert {name for name in network.state_dict() if name not in own.state_dict()} == {
+        name for name in network.state_dict() if name.startswith("feature_scores.")
+    }
+    (gradient,) = torch.autograd.grad(scores[:, 2:].mean(), x)
+    assert gradient.abs().sum() > 0, "a generator learns from them"
+
+
+def test_scores_of_a_guide_need_one():
+    with pytest.raises(TraitswapError, match=r"guide_scores needs method\.guide"):
+        load_settings("tiny", [*SMALL, "network.guide_scores=true", "method.guide=false", "method.soft_targets=false"])
+
+
 def test_more_score_maps_than_layers_are_refused():
     with pytest.raises(TraitswapError, match=r"score_maps is 3, but network\.discriminator_widths has only 2"):
         load_settings("tiny", [*SMALL, "network.score_maps=3"])

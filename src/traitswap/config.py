@@ -58,6 +58,9 @@ class NetworkSettings(NetworkBase):
     conditional_scores: bool = False
     """They judge a face together with the labels of the attributes that it is to show: a face that was given a
     fringe is compared with faces that have one."""
+    guide_scores: bool = False
+    """They look at what the guide's trunk makes of the face as well, as Sauer et al. (2021) do with another frozen
+    network: a discriminator that begins with nothing learns little of what few photos show."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
@@ -135,6 +138,8 @@ class LatentSwapSettings(Settings):
 
     @model_validator(mode="after")
     def _guide_fits(self) -> "LatentSwapSettings":
+        if self.network.guide_scores and not self.method.guide:
+            raise ValueError("network.guide_scores needs method.guide, at whose features they look")
         branch = (self.network.unit_width, self.network.unit_size)
         if self.method.guide and self.network.pool_units and branch != (self.classifier.width, self.classifier.size):
             raise ValueError(

@@ -106,6 +106,7 @@ class LatentSwap:
             spectral=network.spectral_norm,
             maps=network.score_maps,
             conditions=len(self.layout.columns) if network.conditional_scores else 0,
+            guide=self.guide if network.guide_scores else None,
         )
         if not network.spectral_norm:
             # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).

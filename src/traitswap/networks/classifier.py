@@ -88,6 +88,24 @@ class AttributeClassifier(nn.Module):
         self.trunk = classifier_trunk(width)
         self.head = nn.Linear(TRUNK_GROWTH * width, columns)
 
+    @property
+    def width(self) -> int:
+        return self.head.in_features // TRUNK_GROWTH
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Of the maps of `features`."""
+        return 2 * self.width, 4 * self.width, TRUNK_GROWTH * self.width
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the trunk makes of faces, at a quarter, an eighth and a sixteenth of `size`."""
+        h = averaged_to(x, self.size)
+        maps = []
+        for layers in (self.trunk[:6], self.trunk[6:12], self.trunk[12:]):
+            h = layers(h)
+            maps.append(h)
+        return maps
+
     def forward(self, x: Tensor, augmentation: Augmentation | None = None) -> Tensor:
         """`augmentation`, of N faces of `size`, is applied first."""
         x = averaged_to(x, self.size)

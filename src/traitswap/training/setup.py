@@ -28,7 +28,7 @@ from traitswap.metrics.chunks import Judge
 from traitswap.metrics.evaluation import classifier_for
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.networks.autoencoder import Generator
-from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier
+from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import load_classifier, load_codec, save_classifier, torch_features
 from traitswap.progress import bar
@@ -116,10 +116,9 @@ def obtain_classifier(
 
 def check_guide_fits(guide: AttributeClassifier, settings: LatentSwapSettings) -> None:
     """The units' branch starts as a copy of the guide's trunk."""
-    width = guide.head.in_features // TRUNK_GROWTH
-    if (width, guide.size) != (settings.network.unit_width, settings.network.unit_size):
+    if (guide.width, guide.size) != (settings.network.unit_width, settings.network.unit_size):
         raise TraitswapError(
-            f"the guide has width {width} and size {guide.size}, but network.unit_width and unit_size are "
+            f"the guide has width {guide.width} and size {guide.size}, but network.unit_width and unit_size are "
             f"{settings.network.unit_width} and {settings.network.unit_size}: they must be the same"
         )
 
