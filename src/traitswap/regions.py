@@ -9,7 +9,7 @@ from traitswap.images import Pixel, UInt8Array
 
 SIDE = 64
 """Pixels at which the region is cut out: milliseconds, and the change of a model is no finer than twice that."""
-SURE, LIKELY, HARDLY = 0.5, 0.3, 0.08
+SURE, LIKELY, HARDLY = 0.5, 0.25, 0.05
 """Shares of the strongest change. Where there is more than the first, there is hair; less than the last, there is none;
 between, colours decide."""
 LEAST = 8.0
