@@ -265,6 +265,15 @@ def test_second_images_are_drawn_to_show_every_column_alike(seed, position):
     assert labels[picks][:, 0].sum() >= 7
 
 
+def test_the_rarer_a_column_is_the_more_often_it_is_drawn():
+    labels = np.zeros((110, 2), dtype=np.uint8)
+    labels[:10, 0] = labels[10:, 1] = 1
+    rare = {power: (shown_alike(labels, 0, 0, 2000, power) < 10).mean() for power in (0, 1, 2)}
+    assert rare[0] == pytest.approx(1 / 2, abs=0.05)
+    assert rare[1] == pytest.approx(10 / 11, abs=0.03)
+    assert rare[2] == pytest.approx(100 / 101, abs=0.01)
+
+
 def test_what_no_face_shows_is_not_waited_for():
     labels = np.zeros((5, 2), dtype=np.uint8)
     assert set(shown_alike(labels, 0, 0, 64)) == set(range(5))

@@ -121,6 +121,9 @@ class MethodSettings(MethodBase):
     balanced: bool = False
     """The second image of each pair shows one of the attributes' columns, every column as often: what few photos show,
     such as eyeglasses, is learnt as soon as what many do."""
+    rarity: Weight = 0.0
+    """With `balanced`: a column that half as many faces show comes 2^rarity times as often. What hardly any face shows
+    is the hardest to learn."""
     related_correlation: Share = 0.4
     """With `keep_labels`: columns that correlate with an attribute more than this, in the data's labels, are free when
     it is swapped. A smile lifts the cheeks; to demand that they stay would forbid it."""

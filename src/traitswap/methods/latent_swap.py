@@ -127,9 +127,9 @@ class LatentSwap:
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         picks = draw_any(labels, seed, images_seen, count)
         if self.settings.method.balanced:
-            picks[count // 2 :] = shown_alike(
-                labels[:, (self.owner >= 0).numpy()], seed, images_seen, count - count // 2
-            )
+            columns = labels[:, (self.owner >= 0).numpy()]
+            rarity = self.settings.method.rarity
+            picks[count // 2 :] = shown_alike(columns, seed, images_seen, count - count // 2, rarity)
         return picks
 
     def prepare(
@@ -245,14 +245,19 @@ def choose_swaps(differs: Tensor) -> Tensor:
     return torch.cat([swapped, swapped])
 
 
-def shown_alike(labels: NDArray[Any], seed: int, position: int, count: int) -> NDArray[np.int64]:
-    """`count` faces that each show one of the columns (`labels`: M × columns, 0 or 1), every column as likely.
+def shown_alike(labels: NDArray[Any], seed: int, position: int, count: int, rarity: float = 0.0) -> NDArray[np.int64]:
+    """`count` faces that each show one of the columns (`labels`: M × columns, 0 or 1), every column as likely, or
+    more so by how few faces show it, to the power of `rarity`.
 
     A pure function of (seed, position). Columns that no face shows are left out; where all are, any face will do.
     """
     draws = np.random.default_rng([seed, position, labels.shape[1]])
     shown = [faces for column in labels.T if len(faces := np.flatnonzero(column))] or [np.arange(len(labels))]
-    return np.array([draws.choice(shown[i]) for i in draws.integers(len(shown), size=count)], dtype=np.int64)
+    weights = np.array([len(faces) ** -rarity for faces in shown])
+    columns = (
+        draws.choice(len(shown), count, p=weights / weights.sum()) if rarity else draws.integers(len(shown), size=count)
+    )
+    return np.array([draws.choice(shown[i]) for i in columns], dtype=np.int64)
 
 
 def columns_moved(swapped: Tensor, owner: Tensor) -> Tensor:
