@@ -1,6 +1,7 @@
 """What a person types, right and wrong: one clear line, a non-zero exit, no traceback, nothing lost."""
 
 import csv
+import importlib.metadata
 import json
 import re
 import shlex
@@ -412,6 +413,11 @@ def test_a_dry_run_trains_nothing(tmp_path, capsys):
     assert "encoder" in said
     assert "iterations" in said
     assert json.loads(said[: said.rindex("}") + 1])["network"]["size"] == 32
+
+
+def test_the_version_is_the_packages(capsys):
+    ok(["--version"])
+    assert capsys.readouterr().out == f"traitswap {importlib.metadata.version('traitswap')}\n"
 
 
 def test_help_answers_at_once():

@@ -1,9 +1,11 @@
 """The command line: parse, call, show. Networks are imported inside commands, so that --help is instant."""
 
+import importlib.metadata
 import inspect
 import re
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -23,6 +25,21 @@ for part in (demo.app, using.app, training.app):
     for command in part.registered_commands:
         # Whole in the list of commands, where it would be cut after some words.
         command.short_help = re.split(r"\.\s", f"{inspect.getdoc(command.callback)} ")[0]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"traitswap {importlib.metadata.version('traitswap')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
