@@ -40,7 +40,7 @@ class Stepper:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         for network in (*self.run.networks.values(), self.run.average):
             network.to(memory_format=layout)
-        self.x = rehearsed.x.contiguous(memory_format=layout)
+        self.x = rehearsed.x
         self.kinds = setup.kinds_of_step(self.method)
 
     def step(self, number: int) -> None:

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from traitswap.attributes import Attribute, Layout
 from traitswap.codec import Codes
+from traitswap.data.cache import FaceData
+from traitswap.editing import as_pixels
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
+from traitswap.metrics.chunks import Judge, transferred
 from traitswap.pipeline import TransferPipeline
 from traitswap.regions import hair_region
 
@@ -116,6 +119,33 @@ def test_what_is_taken_besides_goes_where_it_likes(pipe, codes):
     [smile] = pipe.change(codes, {"smiling": both["smiling"]})
     assert smile.any()
     assert np.allclose(change, hair + smile, atol=1e-3)
+
+
+class Labelled(Spilling):
+    """Its units are labels."""
+
+    def encode(self, faces, labels=None):
+        embedding = np.pad(labels, ((0, 0), (0, 1))).astype(np.float32)[:, :, None, None]
+        return Codes(embedding, faces, self.layout)
+
+
+def test_what_is_measured_is_what_users_get(pipe):
+    """Evaluation's results are the pipeline's, to the bit."""
+    faces = np.stack([scene(seed)[0] for seed in range(4)])
+    labels = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.uint8)
+    names = [f"{i}.png" for i in range(4)]
+    data = FaceData(faces, labels, Labelled.layout.columns, names, np.full(4, 2, np.uint8), "scenes", "")
+    judge = Judge(lambda faces: np.zeros((len(faces), 2), np.float32), Labelled.layout.columns)
+    pairs, attributes = (np.array([0, 1]), np.array([2, 3])), Labelled.layout.attributes
+    [plain] = transferred(Labelled(), data, pairs, judge, attributes)
+    [chunk] = transferred(Labelled(), data, pairs, judge, attributes, confined=("hair_color",))
+    for results, free in zip(chunk.results, plain.results, strict=True):
+        for result, item, taken in zip(results.faces, results.items, results.taken, strict=True):
+            reference = chunk.codes[chunk.partner[[item]]]
+            take = {a.name: reference for a, is_taken in zip(attributes, taken, strict=True) if is_taken}
+            [drawn] = pipe.draw(chunk.codes[np.array([item])], take)
+            assert (drawn == as_pixels(result[None])).all()
+        assert (results.faces != free.faces).any() == (results.name != "smiling")
 
 
 def test_weights_that_confine_what_they_do_not_know_say_so():

@@ -254,6 +254,27 @@ def test_mixed_precision_loses_little(settings, faces):
         torch.testing.assert_close(loss, losses["32-true"][name], rtol=0.05, atol=0.02, msg=name)
 
 
+def test_a_guide_is_asked_in_the_precision_of_the_run_and_stays_as_it_is(settings, faces):
+    if settings.preset != "tiny":
+        pytest.skip("a method without a guide")
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"precision": "bf16-mixed"})})
+    guide = AttributeClassifier(len(faces.columns), settings.classifier.size, settings.classifier.width).eval()
+    before = [p.clone() for p in guide.parameters()]
+    method = build_method(settings, faces, guide)
+    run = loop.start(settings, method)
+    assert set(run.optimizers) == {"generator", "discriminator"}
+    labels = faces.columns_of(method.columns)
+    pick = method.draw(labels, 0, 0, settings.train.batch)
+    x = loop.batch_of(run.fabric, settings, faces, pick, 0, method.groups)
+    for _ in range(2):
+        loop.step(run, settings, method, x, torch.from_numpy(labels[pick]).float())
+    assert all(torch.equal(p, q) for p, q in zip(guide.parameters(), before, strict=True))
+    with torch.no_grad():
+        asked, exact = run.networks["guide"](x), guide(x)
+    assert not torch.equal(asked, exact)
+    torch.testing.assert_close(asked, exact, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
 def test_a_full_disk_costs_no_state(settings, faces, whole, monkeypatch):
     before = load_state(whole)

@@ -11,6 +11,7 @@ from PIL import Image
 from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
+from traitswap.editing import as_levels, as_pixels, edited
 from traitswap.errors import TraitswapError
 from traitswap.images import (
     Photo,
@@ -21,10 +22,8 @@ from traitswap.images import (
     save_photo,
     square,
     to_network,
-    to_pixels,
 )
 from traitswap.onnx_codec import is_exported, load_onnx_codec
-from traitswap.regions import hair_region
 from traitswap.styles import MARK, Styles, load_styles
 
 __all__ = ["Edit", "EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
@@ -201,9 +200,9 @@ class TransferPipeline:
     ) -> FloatArray:
         """What an edit adds to N faces, N × size × size × 3, in 256 levels, before it fades towards the square's border
         (`crops.faded`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
-        return _levels(
-            self._changed(codes, references, strength or {}, self._decode(codes) if rebuilt is None else rebuilt)
-        )
+        if rebuilt is None:
+            rebuilt = self._decode(codes)
+        return as_levels(edited(self._decode, codes, references, strength, self._confined, rebuilt) - rebuilt)
 
     def check(self, take: Mapping[str, Any], strength: Mapping[str, float]) -> None:
         """Raises `TraitswapError` unless the names are the model's and the strengths are usable."""
@@ -244,8 +243,7 @@ class TransferPipeline:
         self, codes: Codes, references: Mapping[str, Codes], strength: Mapping[str, float] | None = None
     ) -> UInt8Array:
         """N faces with what they take, as the model draws them, N × size × size × 3 uint8, RGB."""
-        rebuilt = self._decode(codes)
-        return _pixels(rebuilt + self._changed(codes, references, strength or {}, rebuilt))
+        return as_pixels(edited(self._decode, codes, references, strength, self._confined))
 
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
@@ -253,7 +251,7 @@ class TransferPipeline:
 
     def decode_arrays(self, codes: Codes) -> UInt8Array:
         """The faces of `codes`, N × size × size × 3 uint8, RGB."""
-        return _pixels(self._decode(codes))
+        return as_pixels(self._decode(codes))
 
     def _edited(
         self,
@@ -266,27 +264,6 @@ class TransferPipeline:
         for change, (_, crop) in zip(changes, encoded.faces, strict=True):
             pixels = add_change(pixels, change, crop)
         return pixels
-
-    def _changed(
-        self, codes: Codes, references: Mapping[str, Codes], strength: Mapping[str, float], rebuilt: FloatArray
-    ) -> FloatArray:
-        """What an edit adds to N faces as the model rebuilds them, N × 3 × size × size, in −1 … 1.
-
-        What a confined attribute adds beside the hair (`regions.hair_region`) is taken away again.
-        """
-        change = self._decode(codes.blend(references, strength)) - rebuilt
-        result = change
-        for name in self._confined:
-            if name not in references:
-                continue
-            alone, amount = {name: references[name]}, strength.get(name, 1.0)
-            own = change if len(references) == 1 else self._decode(codes.blend(alone, {name: amount})) - rebuilt
-            # As it would be at strength 1, so that a region does not move with a slider.
-            whole = own if amount == 1 else self._decode(codes.blend(alone)) - rebuilt
-            faces = _pixels(codes.photo)
-            regions = np.stack([hair_region(face, added) for face, added in zip(faces, _levels(whole), strict=True)])
-            result = result - (1 - regions[:, None]) * own
-        return result
 
     def _squares(
         self, photo: Photo, face: Which, aligned: bool
@@ -306,16 +283,6 @@ class TransferPipeline:
 
     def _decode(self, codes: Codes) -> FloatArray:
         return np.concatenate([self._codec.decode(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)])
-
-
-def _pixels(faces: FloatArray) -> UInt8Array:
-    """N × 3 × S × S, −1 … 1 → N × S × S × 3."""
-    return np.ascontiguousarray(to_pixels(faces).transpose(0, 2, 3, 1))
-
-
-def _levels(change: FloatArray) -> FloatArray:
-    """Differences of faces, N × 3 × S × S → N × S × S × 3, in 256 levels."""
-    return change.transpose(0, 2, 3, 1) * np.float32(127.5)
 
 
 def _load_codec(folder: Path) -> tuple[Codec, dict[str, Any]]:

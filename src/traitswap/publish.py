@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,23 @@ TOLERANCE = 1 / 127.5
 """Largest difference from the weights as they were trained that is accepted, of faces in −1 … 1: a level of 256."""
 
 
-def publish(weights: Path, card: Path, report: Path, out: Path, confined: Sequence[str] = ()) -> float:
+def publish(weights: Path, card: Path, report: Path, out: Path) -> float:
     """Writes a folder as model hubs expect it: config.json, model.safetensors in float16, styles, exported networks,
     and README.md: `card` with the evaluation at `PLACE`.
 
-    `report` is a JSON of `traitswap evaluate` of these weights. `confined`: attributes of the hair, which in photos
-    change the hair alone (`regions`). Returns the largest difference of a transfer from the weights as they were (faces
-    in −1 … 1). Raises `TraitswapError`, and writes nothing, if it is more than `TOLERANCE`, the report is of other
-    weights, or the card has no place for it.
+    `report` is a JSON of `traitswap evaluate` of these weights; what it confines to the hair (`editing`), they do.
+    Returns the largest difference of a transfer from the weights as they were (faces in −1 … 1). Raises
+    `TraitswapError`, and writes nothing, if it is more than `TOLERANCE`, the report is of other weights, or the card
+    has no place for it.
     """
-    text = _filled(card, _report_of(report, sha256_of(weights / WEIGHTS_NAME)))
+    found = _report_of(report, sha256_of(weights / WEIGHTS_NAME))
+    text = _filled(card, found)
+    confined = list(found["protocol"].get("confined", ()))
     codec, config = load_codec(weights)
     codec.layout.check_names(confined)
     with written_whole(out) as fresh:
         fresh.mkdir()
-        (fresh / CONFIG_NAME).write_text(json.dumps({**config, "confined": list(confined)}, indent=2) + "\n", "utf-8")
+        (fresh / CONFIG_NAME).write_text(json.dumps({**config, "confined": confined}, indent=2) + "\n", "utf-8")
         if (weights / STYLES_NAME).exists():
             shutil.copyfile(weights / STYLES_NAME, fresh / STYLES_NAME)
         halves = {name: _half(array) for name, array in load_tensors(weights).items()}

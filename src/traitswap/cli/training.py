@@ -168,6 +168,14 @@ def evaluate(
     attribute: Annotated[
         list[str], typer.Option("--attribute", "-a", metavar="NAME", help="Only this one; may be repeated.")
     ] = [],  # noqa: B006
+    confined: Annotated[
+        list[str],
+        typer.Option(
+            "--confine",
+            metavar="NAME",
+            help="Attribute of the hair, such as hair_color, that is to change the hair and nothing beside it.",
+        ),
+    ] = [],  # noqa: B006
     same_person: Annotated[
         str | None,
         typer.Option(
@@ -195,6 +203,7 @@ def evaluate(
         pairs,
         seed,
         tuple(attribute),
+        tuple(confined),
         judge,
         identity_network,
         feature_network,
@@ -241,25 +250,18 @@ def publish(
     ],
     report: Annotated[Path, typer.Option("--report", help="JSON of traitswap evaluate on these weights.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    confined: Annotated[
-        list[str],
-        typer.Option(
-            "--confine",
-            metavar="NAME",
-            help="Attribute of the hair, such as hair_color: in photos it changes the hair and nothing beside it.",
-        ),
-    ] = [],  # noqa: B006 - typer reads it, nothing changes it
 ) -> None:
     """Make weights ready for others: half precision, ONNX networks, styles, and a model card with the evaluation.
 
-    The folder is laid out as model hubs expect it, and --weights takes it.
+    The folder is laid out as model hubs expect it, and --weights takes it. What the evaluation confined to the hair
+    (traitswap evaluate --confine) is confined in photos.
     """
     needs("export", "torch", "onnx", "onnxscript")
     from traitswap.publish import publish as write
 
     if output.exists():
         raise TraitswapError(f"{output} exists: give another --output, or remove it first")
-    difference = write(weights, card, report, output, confined)
+    difference = write(weights, card, report, output)
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.2f} MB" for file in sorted(output.iterdir()))
     typer.echo(f"wrote {output} ({sizes}); faces differ by {difference * 127.5:.1g} of 255 at most")
 

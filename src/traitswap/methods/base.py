@@ -64,7 +64,10 @@ class Method(Protocol):
         ...
 
     def networks(self) -> dict[str, nn.Module]:
-        """New networks by name; `generator`, a `TransferNetwork`, is the one that is averaged and kept."""
+        """New networks by name; `generator`, a `TransferNetwork`, is the one that is averaged and kept.
+
+        Those that no phase updates are frozen: the losses ask them.
+        """
         ...
 
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
@@ -78,6 +81,8 @@ class Method(Protocol):
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> Any:
         """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1.
+
+        `networks`: those of `networks()`, in the run's precision.
 
         `updates` names the phases that are due. Where the generator's is not, its graph is not needed.
         """

@@ -113,7 +113,8 @@ class LatentSwap:
             for layer in discriminator.trunk:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, network.discriminator_leak)
-        return {"generator": generator, "discriminator": discriminator}
+        networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        return networks if self.guide is None else {**networks, "guide": self.guide}
 
     def _columns_of_units(self) -> dict[int, int]:
         """The first channels of each unit, and for each the guide's column that it begins as."""
@@ -136,8 +137,6 @@ class LatentSwap:
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> SwapStep:
         owner, related = self.owner.to(x.device), self.related.to(x.device)
-        if self.guide is not None:
-            self.guide.to(x.device)
         swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
         moved = columns_moved(swapped, owner)
         free = (swapped.float() @ related.float() > 0) & ~moved
@@ -165,7 +164,7 @@ class LatentSwap:
     ) -> dict[str, Tensor]:
         if phase == "D":
             return self._discriminator_losses(due, networks["discriminator"], shared)
-        return self._generator_losses(due, networks["discriminator"], shared)
+        return self._generator_losses(due, networks["discriminator"], networks.get("guide"), shared)
 
     def _discriminator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
         x_fake = s.result.x_fake.detach()
@@ -188,12 +187,12 @@ class LatentSwap:
         """Those of N × columns labels that the discriminator's scores depend on, if they do."""
         return labels[:, self.owner.to(labels.device) >= 0] if self.settings.network.conditional_scores else None
 
-    def _generator_losses(self, due: Collection[str], discriminator: Any, s: SwapStep) -> dict[str, Tensor]:
+    def _generator_losses(self, due: Collection[str], discriminator: Any, guide: Any, s: SwapStep) -> dict[str, Tensor]:
         result = s.result
         scores, logits = discriminator(result.x_fake, self._shown(s.y_target))
         target = s.y_target
-        if self.guide is not None:
-            logits, target = self._guided(self.guide, s)
+        if guide is not None:
+            logits, target = self._guided(guide, s)
         parts = {
             "adv": losses.adversarial_generator(scores),
             "cls": losses.classification(logits, target, s.column_weights),
@@ -208,10 +207,10 @@ class LatentSwap:
             parts["change"] = losses.reconstruction(s.x_real, result.x_fake)
         return parts
 
-    def _guided(self, guide: AttributeClassifier, s: SwapStep) -> tuple[Tensor, Tensor]:
+    def _guided(self, guide: Any, s: SwapStep) -> tuple[Tensor, Tensor]:
         """The guide's logits of x̃ and what they should be, N × columns. All are looked at through one augmentation."""
         grains = self.settings.classifier.noise_grains
-        drawn = draw_augmentation(len(s.x_real) * ranks.count(), guide.size, grains, s.x_real.device)
+        drawn = draw_augmentation(len(s.x_real) * ranks.count(), self.settings.classifier.size, grains, s.x_real.device)
         augmentation = Augmentation(*map(ranks.own, drawn))
         logits = guide(s.result.x_fake, augmentation)[:, self.guide_columns]
         if not self.settings.method.soft_targets:

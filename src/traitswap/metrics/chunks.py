@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from traitswap.attributes import Attribute
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.data.cache import FaceData
+from traitswap.editing import edited
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network, to_pixels
 
@@ -77,12 +78,19 @@ class Chunk:
 
 
 def transferred(
-    codec: Codec, data: FaceData, pairs: Pairs, judge: Judge, attributes: Sequence[Attribute], together: bool = True
+    codec: Codec,
+    data: FaceData,
+    pairs: Pairs,
+    judge: Judge,
+    attributes: Sequence[Attribute],
+    together: bool = True,
+    confined: Sequence[str] = (),
 ) -> Iterator[Chunk]:
     """The pairs' faces and what becomes of them, chunk by chunk, both ways.
 
     An attribute is taken where its labels differ between photo and reference: alone, and, with `together`, with all
-    others that differ. Results are rounded to pixels as they would be saved.
+    others that differ; `confined`: those of the hair that change the hair alone (`editing`). Results are rounded to
+    pixels as they would be saved.
     """
     for start in range(0, len(pairs[0]), CHUNK):
         indices = np.concatenate([side[start : start + CHUNK] for side in pairs])
@@ -103,14 +111,20 @@ def transferred(
         for i, attribute in enumerate(attributes):
             taken = np.zeros_like(differ)
             taken[:, i] = differ[:, i]
-            chunk.results.extend(_take(codec, chunk, attribute.name, taken, attributes, judge))
+            chunk.results.extend(_take(codec, chunk, attribute.name, taken, attributes, judge, confined))
         if together:
-            chunk.results.extend(_take(codec, chunk, ALL, differ, attributes, judge))
+            chunk.results.extend(_take(codec, chunk, ALL, differ, attributes, judge, confined))
         yield chunk
 
 
 def _take(
-    codec: Codec, chunk: Chunk, name: str, taken: NDArray[np.bool_], attributes: Sequence[Attribute], judge: Judge
+    codec: Codec,
+    chunk: Chunk,
+    name: str,
+    taken: NDArray[np.bool_],
+    attributes: Sequence[Attribute],
+    judge: Judge,
+    confined: Sequence[str],
 ) -> list[Results]:
     """The results where anything is taken; none if that is nowhere."""
     items = np.flatnonzero(taken.any(1))
@@ -120,7 +134,7 @@ def _take(
     # Where an attribute is not taken, it comes from the photo itself, which changes nothing.
     sources = np.where(taken, chunk.partner[items][:, None], items[:, None])
     references = {a.name: chunk.codes[sources[:, i]] for i, a in enumerate(attributes) if taken[:, i].any()}
-    faces = as_saved(codec.decode(chunk.codes[items].blend(references)))
+    faces = as_saved(edited(codec.decode, chunk.codes[items], references, confined=confined))
     return [Results(name, items, taken, faces, judge.logits(faces))]
 
 

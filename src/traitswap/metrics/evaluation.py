@@ -48,6 +48,8 @@ class Request:
     pairs: int = 1000
     seed: int = 0
     attributes: tuple[str, ...] = ()
+    confined: tuple[str, ...] = ()
+    """Attributes of the hair that are to change the hair alone (`editing`), besides those that the weights name."""
     judge: Path | None = None
     identity_network: Path | None = None
     feature_network: Path | None = None
@@ -81,6 +83,8 @@ class Evaluator:
             data.columns_of([column for a in attributes for column in a.columns])
         except TraitswapError as error:
             raise TraitswapError(f"{error}: choose what it has labels for by --attribute NAME") from None
+        confined = tuple(dict.fromkeys([*config.get("confined", ()), *request.confined]))
+        codec.layout.check_names(confined)
         judge = self._fitting_judge(codec.size)
         about = {
             "weights": weights.name if weights.name != "weights" else weights.resolve().parent.name,
@@ -89,12 +93,13 @@ class Evaluator:
             "images_seen": config["images_seen"],
             "training_data": config["training_data"],
             "attributes": {a.name: list(a.columns) for a in attributes},
+            "confined": list(confined),
         }
         if request.same_person:
-            measured = self._same_person(codec, data, attributes, judge, request.same_person)
+            measured = self._same_person(codec, data, attributes, judge, request.same_person, confined)
         else:
             assert judge is not None, "a request without one is refused at the beginning"
-            measured = self._pairs(codec, data, attributes, judge, settings.data)
+            measured = self._pairs(codec, data, attributes, judge, settings.data, confined)
         measured["protocol"] = {**about, **measured["protocol"], **self._common(data, codec)}
         return measured
 
@@ -117,18 +122,24 @@ class Evaluator:
         return Judge(torch_features(model), tuple(config["columns"]))
 
     def _pairs(
-        self, codec: Codec, data: FaceData, attributes: Sequence[Attribute], judge: Judge, settings: DataSettings
+        self,
+        codec: Codec,
+        data: FaceData,
+        attributes: Sequence[Attribute],
+        judge: Judge,
+        settings: DataSettings,
+        confined: Sequence[str],
     ) -> dict[str, Any]:
         request = self._request
         pairs = held_out_pairs(_split(data, request.split), request.pairs, request.seed)
         names = [a.name for a in attributes]
         transfer = TransferTable(attributes, judge, self._identity)
         style = Style(attributes, judge, _degrees(request.data, attributes, settings, codec.size))
-        blending = Blending(codec, attributes, judge)
+        blending = Blending(codec, attributes, judge, confined)
         quality = Quality(self._network, self._network.short_name, names) if self._network else None
         with progress.bar("evaluate", self._console) as bar:
             task = bar.add_task("pairs", total=len(pairs[0]))
-            for chunk in transferred(codec, data, pairs, judge, attributes):
+            for chunk in transferred(codec, data, pairs, judge, attributes, confined=confined):
                 for collector in (transfer, style, blending, quality):
                     if collector is not None:
                         collector.add(chunk)
@@ -157,7 +168,13 @@ class Evaluator:
         return notes
 
     def _same_person(
-        self, codec: Codec, data: FaceData, attributes: Sequence[Attribute], judge: Judge | None, column: str
+        self,
+        codec: Codec,
+        data: FaceData,
+        attributes: Sequence[Attribute],
+        judge: Judge | None,
+        column: str,
+        confined: Sequence[str],
     ) -> dict[str, Any]:
         if len(attributes) != 1 or len(attributes[0].columns) != 1:
             raise TraitswapError("--same-person needs one attribute of one label column: name it by --attribute")
@@ -174,6 +191,7 @@ class Evaluator:
                 self._identity,
                 judge,
                 lambda done: bar.update(task, completed=done),
+                confined,
             )
         protocol = {
             "split": "all",

@@ -30,7 +30,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     if "same_person" in report:
         _print_same_person(report, console)
         return
-    _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}")
+    _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}{_confined(p)}")
     for table in _tables(report):
         _print_table(console, table)
     for name, change in report["logit_change"].items():
@@ -50,8 +50,13 @@ def markdown(report: Mapping[str, Any]) -> str:
     judges.append(("image quality by", p.get("feature_network")))
     named = [(f"{what} {n['name']}" if "name" in n else what, n["sha256"]) for what, n in judges if n]
     seen = "; ".join(f"{network} (sha256 {sha256[:12]}…)" for network, sha256 in named)
-    about = f"{p['data']}, {p['split']} split, {p['pairs']:,} pairs both ways, seed {p['seed']}; {p['pairing']}."
-    return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about} {seen.capitalize()}."])
+    about = f"{p['data']}, {p['split']} split, {p['pairs']:,} pairs both ways, seed {p['seed']}; {p['pairing']}"
+    return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about}{_confined(p)}. {seen.capitalize()}."])
+
+
+def _confined(protocol: Mapping[str, Any]) -> str:
+    names = protocol.get("confined")
+    return f"; {', '.join(names)} confined to the hair" if names else ""
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[_Table]:

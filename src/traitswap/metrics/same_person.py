@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from traitswap.attributes import Attribute
 from traitswap.codec import Codec, FloatArray
 from traitswap.data.cache import FaceData
+from traitswap.editing import edited
 from traitswap.errors import TraitswapError
 from traitswap.metrics.chunks import Features, Judge, as_saved, faces_of, labels_for
 from traitswap.metrics.transfer import Means, unit_length
@@ -43,6 +44,7 @@ def measure_same_person(
     identity: Features | None,
     judge: Judge | None,
     progress: Callable[[int], None] = lambda done: None,
+    confined: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Each person's image without the attribute takes it from another person's image with it, and is held against the
     person's own image with it. `people` is N × 2 indices: without, with.
@@ -62,7 +64,7 @@ def measure_same_person(
         x, r, y = (faces_of(data, indices[items]) for indices in (without, reference, real))
         codes = codec.encode(x, labels_for(codec, data, without[items]))
         references = codec.encode(r, labels_for(codec, data, reference[items]))
-        result = as_saved(codec.decode(codes.blend({attribute.name: references})))
+        result = as_saved(edited(codec.decode, codes, {attribute.name: references}, confined=confined))
         error, untouched = _error(result, y), _error(x, y)
         means.add("", error=error, error_untouched=untouched, nearer_pixels=error < untouched)
         if identity:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from traitswap.attributes import Attribute
 from traitswap.codec import Codec
+from traitswap.editing import edited
 from traitswap.metrics.chunks import ALL, Chunk, Judge, as_saved
 from traitswap.metrics.transfer import Means
 
@@ -110,8 +111,11 @@ class Blending:
     are even, 1 where everything happens at once; over the pairs that move at all.
     """
 
-    def __init__(self, codec: Codec, attributes: Sequence[Attribute], judge: Judge) -> None:
+    def __init__(
+        self, codec: Codec, attributes: Sequence[Attribute], judge: Judge, confined: Sequence[str] = ()
+    ) -> None:
         self._codec = codec
+        self._confined = confined
         self._attributes = attributes
         self._judge = judge
         self._means = Means()
@@ -128,8 +132,9 @@ class Blending:
             codes, references = chunk.codes[photo], chunk.codes[reference]
             logits = [chunk.rebuilt_logits[photo]]
             for amount in STEPS[1:-1]:
-                mixed = codes.blend({attribute.name: references}, {attribute.name: amount})
-                logits.append(self._judge.logits(as_saved(self._codec.decode(mixed))))
+                take, strength = {attribute.name: references}, {attribute.name: amount}
+                mixed = edited(self._codec.decode, codes, take, strength, self._confined)
+                logits.append(self._judge.logits(as_saved(mixed)))
             logits.append(results.logits)
             own = self._judge.own(attribute)
             progress = np.stack([(step[:, own] * towards).sum(1) for step in logits])

@@ -124,11 +124,16 @@ class ResidualDecoder(nn.Module):
         """`own`: the photo's own units, N × k·u × s × s."""
         h = self.entry(torch.cat([embedding, embedding[:, : own.shape[1]] - own], 1))
         if self.flow is not None:
-            photo = warped(photo, self.flow(h).float())
+            photo = warped(photo, planes(self.flow(h)))
         for enlarge, merge in zip(self.enlarge, self.merge, strict=True):
             h = enlarge(h)
-            h = merge(torch.cat([h, folded(photo, h.shape[-1])], 1))
-        return (photo + change_of(photo, self.head(h).float())).clamp(-1, 1)
+            h = merge(torch.cat([h, folded(photo, h.shape[-1]).to(h.dtype)], 1))
+        return (photo + change_of(photo, planes(self.head(h)))).clamp(-1, 1)
+
+
+def planes(x: Tensor) -> Tensor:
+    """float32, a channel after the other: what has few channels and is seen pixel by pixel is faster so."""
+    return x.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def warped(photo: Tensor, flow: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class Run:
     fabric: Fabric
     networks: dict[str, Any]
     optimizers: dict[str, Any]
+    """Of the networks that are not frozen."""
     average: TransferNetwork
     method: str
     """The method's fingerprint."""
@@ -145,7 +146,8 @@ def start(settings: Settings, method: Method) -> Run:
     for name, module in modules.items():
         module = ranks.synchronized(module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         networks[name] = InPrecision(fabric.to_device(module), fabric)
-        optimizers[name] = fabric.setup_optimizers(optimizer_of(t, module))
+        if any(phase.module == name for phase in method.phases):
+            optimizers[name] = fabric.setup_optimizers(optimizer_of(t, module))
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(fabric, networks, optimizers, average, method.fingerprint)
 
@@ -199,7 +201,7 @@ def batch_of(
     if settings.train.flip:
         flip = ranks.rand(len(pick), device=x.device, groups=groups) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
-    return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous()
 
 
 def next_step(
@@ -237,8 +239,8 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
             key = f"{phase.name}/{name}"
             total, count = run.sums.get(key, (part.new_zeros(()), 0))
             run.sums[key] = (total + part.detach(), count + 1)
-    for network in run.networks.values():
-        network.requires_grad_(True)
+    for name in run.optimizers:
+        run.networks[name].requires_grad_(True)
     run.images_seen += settings.train.batch
     average_into(
         run.average, run.networks["generator"].module, run.images_seen, settings.train.batch, settings.train.ema_images
@@ -287,7 +289,7 @@ def save(run: Run, out: Path) -> int:
     state = {
         "images_seen": run.images_seen,
         "method": run.method,
-        "networks": {name: network.module.state_dict() for name, network in run.networks.items()},
+        "networks": {name: run.networks[name].module.state_dict() for name in run.optimizers},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         # Its batch statistics are recomputed whenever they are needed.
         "average": dict(run.average.named_parameters()),
@@ -315,9 +317,9 @@ def resume(run: Run, out: Path, console: Console) -> None:
             f"{out} was begun with another guide, or from other weights: give the same --guide and --start-from, or "
             "another --out"
         )
-    for name, network in run.networks.items():
-        network.module.load_state_dict(state["networks"][name])
-        run.optimizers[name].load_state_dict(state["optimizers"][name])
+    for name, optimizer in run.optimizers.items():
+        run.networks[name].module.load_state_dict(state["networks"][name])
+        optimizer.load_state_dict(state["optimizers"][name])
     for name, parameter in run.average.named_parameters():
         parameter.copy_(state["average"][name])
     run.images_seen = state["images_seen"]

@@ -225,7 +225,6 @@ def rehearsal(settings: Settings, data: FaceData) -> Rehearsal:
     run = start(settings, method)
     size = settings.network.size
     x = torch.rand(settings.train.batch, 3, size, size, device=run.fabric.device) * 2 - 1
-    x = x.contiguous(memory_format=torch.channels_last)
     return Rehearsal(method, run, x, (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float())
 
 
@@ -252,7 +251,7 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
             run.images_seen = number * settings.train.batch
             step(run, settings, method, x, labels)
         seconds += share * (time.perf_counter() - began) / 2
-    counts = parameter_counts({name: network.module for name, network in run.networks.items()})
+    counts = parameter_counts({name: run.networks[name].module for name in run.optimizers})
     weights = sum(counts.values()) * 4
     return Estimate(
         parameters=counts,
