@@ -46,6 +46,7 @@ def trained(options: argparse.Namespace, processes: int) -> float:
     """Images a second."""
     many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     given = ["--preset", options.preset, "--data", options.data, "--max-images", IMAGES]
+    given += ["--set", f"train.batch={options.batch}"] if options.batch else []
     given += [part for name in ("guide", "health") if (path := getattr(options, name)) for part in (f"--{name}", path)]
     with tempfile.TemporaryDirectory() as folder:
         settings = ["--set", f"train.report_images={IMAGES // 2}", "--out", f"{folder}/run"]
@@ -83,13 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--preset", default="lite")
     options.add_argument("--guide", type=Path, help="a classifier, so that none is trained first")
     options.add_argument("--health", type=Path, help="the same")
+    options.add_argument("--batch", type=int, help="of training, over all processes; else the preset's")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--rounds", type=int, default=3, help="how often each is timed; medians are shown")
     options.add_argument("--only", choices=["train", "transfer"], help="leave the other out")
     given = options.parse_args(arguments)
     rows: list[list[str]] = []
     if given.only != "transfer":
-        rows.append(row(f"train {given.preset}, images/s", partial(trained, given), given.processes, given.rounds))
+        batch = f", batches of {given.batch}" if given.batch else ""
+        rows.append(
+            row(f"train {given.preset}{batch}, images/s", partial(trained, given), given.processes, given.rounds)
+        )
     if given.only != "train":
         with tempfile.TemporaryDirectory() as folder:
             photo = Path(folder, "photo.jpg")
