@@ -435,6 +435,13 @@ def test_other_weights_to_start_from_are_another_run(settings, faces):
     assert len(set(prints)) == 3
 
 
+def test_the_same_weights_to_start_from_continue_a_run(settings, faces, tmp_path):
+    """Each process reads them anew, and what the folder does not hold, it draws anew."""
+    folder = save_new_weights(settings, tmp_path / "weights")
+    one, again = (LatentSwap(settings, faces.columns, initial=load_initial(folder, settings)) for _ in range(2))
+    assert one.fingerprint == again.fingerprint
+
+
 def test_weights_to_start_from_must_have_the_network_of_the_run(settings, tmp_path):
     folder = save_new_weights(settings, tmp_path / "weights")
     assert load_initial(folder, settings).layout == settings.layout

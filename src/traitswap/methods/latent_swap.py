@@ -87,7 +87,9 @@ class LatentSwap:
     @property
     def fingerprint(self) -> str:
         """Of the weights of the guide, and of those that the generator begins as."""
-        given = [network for network in (self.guide, self.initial) if network is not None]
+        # Of a generator, what it begins as: weights folders have no verification layers.
+        given: list[nn.Module] = [self.guide] if self.guide is not None else []
+        given += self.initial.parts().values() if self.initial is not None else []
         arrays = [p.detach().cpu().numpy().tobytes() for network in given for p in network.state_dict().values()]
         return hashlib.sha256(b"".join(arrays)).hexdigest() if arrays else ""
 
