@@ -138,8 +138,7 @@ class _SynchronizedBatchNorm2d(nn.BatchNorm2d):
 @torch.no_grad()
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance of each channel over the batches of all processes, by one message."""
-    # The kernel of torch's own batch normalization, which a var_mean takes ten times as long as; what it is to update,
-    # running averages, is not wanted.
+    # torch's own kernel for it is ten times as fast as var_mean. The running averages that it updates are not wanted.
     unused = x.new_zeros(2, x.shape[1], dtype=torch.float32)
     own_statistics = torch.stack(torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0))
     parts = [torch.empty_like(own_statistics) for _ in range(count())]

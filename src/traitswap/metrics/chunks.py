@@ -67,7 +67,12 @@ class Chunk:
     """By attribute, 2P × its columns."""
     codes: Codes
     logits: NDArray[np.float32]
+    drawn: FloatArray
+    """The photos with nothing taken, as the model draws them."""
     rebuilt: FloatArray
+    """The same, rounded to pixels."""
+    confined: tuple[str, ...]
+    """Attributes that change the hair alone (`editing`)."""
     rebuilt_logits: NDArray[np.float32]
     results: list[Results]
 
@@ -84,7 +89,7 @@ def transferred(
     judge: Judge,
     attributes: Sequence[Attribute],
     together: bool = True,
-    confined: Sequence[str] = (),
+    confined: tuple[str, ...] = (),
 ) -> Iterator[Chunk]:
     """The pairs' faces and what becomes of them, chunk by chunk, both ways.
 
@@ -96,14 +101,17 @@ def transferred(
         indices = np.concatenate([side[start : start + CHUNK] for side in pairs])
         x = faces_of(data, indices)
         codes = codec.encode(x, labels_for(codec, data, indices))
-        rebuilt = as_saved(codec.decode(codes))
+        drawn = codec.decode(codes)
+        rebuilt = as_saved(drawn)
         chunk = Chunk(
             indices=indices,
             faces=x,
             labels={a.name: data.columns_of(a.columns)[indices] > 0 for a in attributes},
             codes=codes,
             logits=judge.logits(x),
+            drawn=drawn,
             rebuilt=rebuilt,
+            confined=confined,
             rebuilt_logits=judge.logits(rebuilt),
             results=[],
         )
@@ -111,20 +119,14 @@ def transferred(
         for i, attribute in enumerate(attributes):
             taken = np.zeros_like(differ)
             taken[:, i] = differ[:, i]
-            chunk.results.extend(_take(codec, chunk, attribute.name, taken, attributes, judge, confined))
+            chunk.results.extend(_take(codec, chunk, attribute.name, taken, attributes, judge))
         if together:
-            chunk.results.extend(_take(codec, chunk, ALL, differ, attributes, judge, confined))
+            chunk.results.extend(_take(codec, chunk, ALL, differ, attributes, judge))
         yield chunk
 
 
 def _take(
-    codec: Codec,
-    chunk: Chunk,
-    name: str,
-    taken: NDArray[np.bool_],
-    attributes: Sequence[Attribute],
-    judge: Judge,
-    confined: Sequence[str],
+    codec: Codec, chunk: Chunk, name: str, taken: NDArray[np.bool_], attributes: Sequence[Attribute], judge: Judge
 ) -> list[Results]:
     """The results where anything is taken; none if that is nowhere."""
     items = np.flatnonzero(taken.any(1))
@@ -134,7 +136,8 @@ def _take(
     # Where an attribute is not taken, it comes from the photo itself, which changes nothing.
     sources = np.where(taken, chunk.partner[items][:, None], items[:, None])
     references = {a.name: chunk.codes[sources[:, i]] for i, a in enumerate(attributes) if taken[:, i].any()}
-    faces = as_saved(edited(codec.decode, chunk.codes[items], references, confined=confined))
+    made = edited(codec.decode, chunk.codes[items], references, None, chunk.confined, chunk.drawn[items])
+    faces = as_saved(made)
     return [Results(name, items, taken, faces, judge.logits(faces))]
 
 

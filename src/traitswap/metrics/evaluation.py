@@ -128,14 +128,14 @@ class Evaluator:
         attributes: Sequence[Attribute],
         judge: Judge,
         settings: DataSettings,
-        confined: Sequence[str],
+        confined: tuple[str, ...],
     ) -> dict[str, Any]:
         request = self._request
         pairs = held_out_pairs(_split(data, request.split), request.pairs, request.seed)
         names = [a.name for a in attributes]
         transfer = TransferTable(attributes, judge, self._identity)
         style = Style(attributes, judge, _degrees(request.data, attributes, settings, codec.size))
-        blending = Blending(codec, attributes, judge, confined)
+        blending = Blending(codec, attributes, judge)
         quality = Quality(self._network, self._network.short_name, names) if self._network else None
         with progress.bar("evaluate", self._console) as bar:
             task = bar.add_task("pairs", total=len(pairs[0]))
@@ -174,7 +174,7 @@ class Evaluator:
         attributes: Sequence[Attribute],
         judge: Judge | None,
         column: str,
-        confined: Sequence[str],
+        confined: tuple[str, ...],
     ) -> dict[str, Any]:
         if len(attributes) != 1 or len(attributes[0].columns) != 1:
             raise TraitswapError("--same-person needs one attribute of one label column: name it by --attribute")

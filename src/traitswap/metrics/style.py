@@ -111,11 +111,8 @@ class Blending:
     are even, 1 where everything happens at once; over the pairs that move at all.
     """
 
-    def __init__(
-        self, codec: Codec, attributes: Sequence[Attribute], judge: Judge, confined: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, codec: Codec, attributes: Sequence[Attribute], judge: Judge) -> None:
         self._codec = codec
-        self._confined = confined
         self._attributes = attributes
         self._judge = judge
         self._means = Means()
@@ -129,11 +126,11 @@ class Blending:
             photo, reference = results.items, chunk.partner[results.items]
             labels = chunk.labels[attribute.name].astype(np.float64)
             towards = labels[reference] - labels[photo]
-            codes, references = chunk.codes[photo], chunk.codes[reference]
+            codes, drawn, references = chunk.codes[photo], chunk.drawn[photo], chunk.codes[reference]
             logits = [chunk.rebuilt_logits[photo]]
             for amount in STEPS[1:-1]:
                 take, strength = {attribute.name: references}, {attribute.name: amount}
-                mixed = edited(self._codec.decode, codes, take, strength, self._confined)
+                mixed = edited(self._codec.decode, codes, take, strength, chunk.confined, drawn)
                 logits.append(self._judge.logits(as_saved(mixed)))
             logits.append(results.logits)
             own = self._judge.own(attribute)
