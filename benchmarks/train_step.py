@@ -2,9 +2,10 @@
 
     python benchmarks/train_step.py [--presets lite paper stargan-paper] [--rounds 5] [--losses 200]
 
-Eager float32: 32-bit numbers, memory as PyTorch lays it out. Ours: as `traitswap train` runs here, bf16 where the
-processor computes in it, channels last. On random pictures; drawn faces with --losses, which trains so many steps both
-ways, and once more in float32 with another seed: how far apart losses are anyway.
+Eager float32: 32-bit numbers (of which a GPU's convolutions use fewer bits: PyTorch's default), memory as PyTorch lays
+it out, operation after operation. Ours: as `traitswap train` runs here, bf16 where the processor computes in it,
+channels last, on a GPU recorded and played back. On random pictures; drawn faces with --losses, which trains so many
+steps both ways, and once more in float32 with another seed: how far apart losses are anyway.
 """
 
 import argparse
@@ -24,8 +25,11 @@ from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.errors import TraitswapError
 from traitswap.training import loop, setup
+from traitswap.training.feed import Feed
 
 PRECISIONS = {"eager float32": "32-true", "ours": "auto"}
+STEPS_AT_ONCE = 20
+"""That a GPU is given before it is waited for, as in training."""
 DRAWN = {False: 64, True: 2000}
 """Faces to draw: few for their columns alone, or enough to train on."""
 
@@ -43,13 +47,17 @@ class Stepper:
         self.x = rehearsed.x
         self.kinds = setup.kinds_of_step(self.method)
 
-    def step(self, number: int) -> None:
-        self.run.images_seen = number * self.settings.train.batch
-        loop.step(self.run, self.settings, self.method, self.x, self.labels)
+    def step(self, number: int, times: int = 1) -> None:
+        for _ in range(times):
+            self.run.images_seen = number * self.settings.train.batch
+            loop.step(self.run, self.settings, self.method, self.x, self.labels)
 
     def seconds(self) -> float:
         """Of a step, every kind of step as often as it comes."""
-        return sum(share * seconds_of(partial(self.step, number)) for number, share in self.kinds.items())
+        steps = STEPS_AT_ONCE if torch.cuda.is_available() else 1
+        return sum(
+            share * seconds_of(partial(self.step, number, steps)) / steps for number, share in self.kinds.items()
+        )
 
     def operations(self) -> float:
         """Floating-point operations of a step: those of convolutions and matrix products, forwards and backwards."""
@@ -62,13 +70,12 @@ class Stepper:
 
     def losses(self, steps: int) -> dict[str, float]:
         """Their means over the second half of `steps` steps on the data."""
-        train_split = self.data.split("train")
-        labels = self.data.columns_of(self.method.columns)[train_split]
+        feed = Feed(self.data, self.method.columns, self.run.fabric.device)
         self.run.images_seen = 0
         for number in range(steps):
             if number == steps // 2:
                 self.run.sums = {}
-            loop.next_step(self.run, self.settings, self.method, self.data, train_split, labels)
+            loop.next_step(self.run, self.settings, self.method, feed)
         return {name: float(total) / count for name, (total, count) in self.run.sums.items()}
 
 
@@ -107,7 +114,7 @@ def speed(preset: str, rounds: int, console: Console) -> list[str]:
         rates.append(product_rate(torch.bfloat16 if mixed else torch.float32))
     eager, ours = (statistics.median(column) for column in zip(*timings, strict=True))
     ratio = statistics.median(a / b for a, b in timings)
-    reached = ways[1].operations() / ours
+    reached = ways[0].operations() / ours
     memory = setup.estimate(ways[1].settings, data).memory_mib
     n = settings.train.batch
     # Of the images of a step the generator learns from those of some steps only, where it has a critic to wait for.
@@ -136,8 +143,9 @@ def differences(preset: str, steps: int, console: Console) -> list[list[str]]:
 
 
 def settings_of(preset: str, precision: str, seed: int = 0, training: bool = False) -> Settings:
-    changes = (f"train.precision={precision}", f"train.seed={seed}", f"data.drawn_count={DRAWN[training]}")
-    return load_settings(preset, changes)
+    graphs = str(precision == "auto").lower()
+    changes = (f"train.precision={precision}", f"train.graphs={graphs}", f"train.seed={seed}")
+    return load_settings(preset, (*changes, f"data.drawn_count={DRAWN[training]}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from traitswap.data.open import open_faces
 from traitswap.errors import TraitswapError
 from traitswap.networks.classifier import AttributeClassifier
 from traitswap.training import loop
+from traitswap.training.classifier import faces_tensor
 from traitswap.training.setup import build_method
 
 from .conftest import SMALL, small_settings
@@ -60,7 +61,7 @@ def gradients(preset):
         begun.images_seen = number * settings.train.batch
         labels = faces.columns_of(method.columns)
         pick = ranks.own(method.draw(labels, 0, begun.images_seen, settings.train.batch), method.groups)
-        x = loop.batch_of(begun.fabric, settings, faces, pick, begun.images_seen, method.groups)
+        x = loop.batch_of(settings, faces_tensor(faces, pick), begun.images_seen, method.groups)
         loop.step(begun, settings, method, x, torch.from_numpy(labels[pick]).float())
         for name, network in begun.networks.items():
             for key, parameter in network.named_parameters():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from traitswap.data.pairs import held_out_pairs, images_at
 from traitswap.errors import TraitswapError
@@ -20,7 +21,9 @@ from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.weights import TorchCodec, load_codec, new_generator, save_codec
 from traitswap.training import loop
 from traitswap.training.averaging import recompute_statistics
-from traitswap.training.setup import Classifiers, build_method, prepare_run
+from traitswap.training.classifier import faces_tensor
+from traitswap.training.feed import Feed
+from traitswap.training.setup import Classifiers, build_method, kinds_of_step, prepare_run
 from traitswap.training.state import load_state, open_run, save_state
 
 from .conftest import SMALL
@@ -244,7 +247,7 @@ def test_mixed_precision_loses_little(settings, faces):
         labels = faces.columns_of(method.columns)
         pick = method.draw(labels, 0, 0, own.train.batch)
         for number in range(4):
-            x = loop.batch_of(run.fabric, own, faces, pick, number, method.groups)
+            x = loop.batch_of(own, faces_tensor(faces, pick), number, method.groups)
             loop.step(run, own, method, x, torch.from_numpy(labels[pick]).float())
         losses[precision] = {name: total / count for name, (total, count) in run.sums.items()}
         assert all(p.dtype == torch.float32 for network in run.networks.values() for p in network.parameters())
@@ -265,7 +268,7 @@ def test_a_guide_is_asked_in_the_precision_of_the_run_and_stays_as_it_is(setting
     assert set(run.optimizers) == {"generator", "discriminator"}
     labels = faces.columns_of(method.columns)
     pick = method.draw(labels, 0, 0, settings.train.batch)
-    x = loop.batch_of(run.fabric, settings, faces, pick, 0, method.groups)
+    x = loop.batch_of(settings, faces_tensor(faces, pick), 0, method.groups)
     for _ in range(2):
         loop.step(run, settings, method, x, torch.from_numpy(labels[pick]).float())
     assert all(torch.equal(p, q) for p, q in zip(guide.parameters(), before, strict=True))
@@ -273,6 +276,74 @@ def test_a_guide_is_asked_in_the_precision_of_the_run_and_stays_as_it_is(setting
         asked, exact = run.networks["guide"](x), guide(x)
     assert not torch.equal(asked, exact)
     torch.testing.assert_close(asked, exact, rtol=0.05, atol=0.05)
+
+
+class BetweenHostAndGpu(TorchDispatchMode):
+    """Operations that would read a number from a GPU, or bring one to it: what is recorded may do neither."""
+
+    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "_unique2", "bincount")
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(i is not None and i.dtype == torch.bool for i in indices_of(args))
+        if name in self.FORBIDDEN or by_mask:
+            self.found.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def indices_of(args):
+    return args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else ()
+
+
+def test_a_step_needs_nothing_of_the_host_once_it_has_been_computed(settings, faces):
+    """With the constants copied: so it can be recorded on a GPU. The optimizers' own part is PyTorch's."""
+    guide = AttributeClassifier(len(faces.columns), settings.classifier.size, settings.classifier.width).eval()
+    method = build_method(settings, faces, guide if settings.preset == "tiny" else None)
+    run = loop.start(settings, method)
+    feed = Feed(faces, method.columns, run.fabric.device)
+    for optimizer in run.optimizers.values():
+        optimizer.step = lambda *_: None
+    pick = method.draw(feed.labels, 0, 0, settings.train.batch)
+    x, labels = feed.faces(pick), feed.labels_of(pick)
+    for _ in range(2):
+        with BetweenHostAndGpu() as operations:
+            for number in kinds_of_step(method):
+                updates = {p: p.weights(number) for p in method.phases if p.weights(number)}
+                loop.update(run, method, updates, x, labels, 0)
+    assert operations.found == set()
+    with BetweenHostAndGpu() as operations:
+        float(labels.sum())
+    assert operations.found == {"_local_scalar_dense"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_steps_played_back_are_the_steps_themselves(settings, faces):
+    """Each with its own faces, random numbers and learning rate, for steps of every kind."""
+    train = {"precision": "32-true", "lr": 1e-4, "lr_decay": 0.5, "images": 400}
+    found = []
+    for graphs in (False, True):
+        own = settings.model_copy(update={"train": settings.train.model_copy(update={**train, "graphs": graphs})})
+        torch.manual_seed(1)
+        guide = AttributeClassifier(len(faces.columns), own.classifier.size, own.classifier.width).eval()
+        method = build_method(own, faces, guide if settings.preset == "tiny" else None)
+        run = loop.start(own, method)
+        feed = Feed(faces, method.columns, run.fabric.device)
+        losses = []
+        for _ in range(48):
+            loop.next_step(run, own, method, feed)
+            losses.append({name: float(total) for name, (total, _) in run.sums.items()})
+            run.sums = {}
+        assert (run.graphs is not None) == graphs
+        found.append((losses, [p.clone() for p in run.average.parameters()]))
+    (computed, average), (played, other) = found
+    for one, two in zip(computed, played, strict=True):
+        assert one == pytest.approx(two, rel=0.02, abs=0.02)
+    for p, q in zip(average, other, strict=True):
+        torch.testing.assert_close(p, q, rtol=0.02, atol=2e-3)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")

@@ -81,6 +81,8 @@ class TrainSettings(Frozen):
     """Half-life of the averaged weights, in images."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """auto: bf16 where the processor computes in it, else 32-bit."""
+    graphs: bool = False
+    """On a single GPU, record each kind of step once and play it back (CUDA graphs). Not tried on a GPU yet."""
     seed: Annotated[int, Field(ge=0)] = 0
     report_images: Positive = 1_600
     save_images: Positive = 16_000

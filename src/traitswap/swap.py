@@ -41,9 +41,17 @@ def zero(embedding: Any, layout: Layout, names: Iterable[str]) -> Any:
     """The embedding with the named units set to 0: what DNA-GAN calls annihilating."""
     result = _copy(embedding)
     for name in names:
-        result[..., layout.unit(name), :, :] = 0.0
+        _clear(result[..., layout.unit(name), :, :])
     return result
 
 
 def _copy(array: Any) -> Any:
     return array.clone() if hasattr(array, "clone") else array.copy()
+
+
+def _clear(part: Any) -> None:
+    """In place. A number assigned to a part of a tensor would travel to its GPU."""
+    if hasattr(part, "zero_"):
+        part.zero_()
+    else:
+        part[...] = 0.0

@@ -77,10 +77,17 @@ class Method(Protocol):
         """
         ...
 
+    def stage(self, images_seen: int) -> int:
+        """Another number where, with the same terms due, a step computes something else than before."""
+        ...
+
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> Any:
         """What all phases of one step share, computed once. x: N × 3 × S × S; labels: N × columns, 0 or 1.
+
+        It and `losses` may be recorded on a GPU, and played back at other steps of the same terms and `stage`: they
+        copy nothing to it from the host and read nothing from it but what they copied before.
 
         `networks`: those of `networks()`, in the run's precision.
 

@@ -79,6 +79,9 @@ class DNAGAN:
                 picks.append(group[images_at(len(group), group_seed, position, each)])
         return np.concatenate(picks)
 
+    def stage(self, images_seen: int) -> int:
+        return 0
+
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> DNAGANStep:

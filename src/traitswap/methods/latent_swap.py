@@ -32,6 +32,26 @@ class SwapStep(NamedTuple):
     result: GeneratorPass
 
 
+class _Columns(NamedTuple):
+    """What is known of the label columns."""
+
+    owner: Tensor
+    """Of each the position of its attribute, −1 where it belongs to none."""
+    shown: Tensor
+    """Positions of those that belong to one."""
+    of_guide: Tensor
+    """Of each its position among the guide's."""
+    related: Tensor
+    """k × columns, bool."""
+    weights: tuple[Tensor, Tensor]
+    """Of each where it is swapped, in the generator's classification loss: early, and later."""
+
+    def to(self, device: torch.device) -> "_Columns":
+        early, later = (weights.to(device) for weights in self.weights)
+        owner, shown, of_guide, related = (t.to(device) for t in (self.owner, self.shown, self.of_guide, self.related))
+        return _Columns(owner, shown, of_guide, related, (early, later))
+
+
 class LatentSwap:
     """Eq. 1–7, with the settings of `settings.method`.
 
@@ -55,15 +75,22 @@ class LatentSwap:
         self.layout = settings.layout
         self.columns = columns if m.keep_labels else self.layout.columns
         self.owner = column_owner(self.layout, self.columns)
-        self.related = (
-            related
-            if related is not None and m.keep_labels
-            else torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
-        )
+        if related is None or not m.keep_labels:
+            related = torch.zeros(len(self.layout.attributes), len(self.columns), dtype=torch.bool)
         self.guide = guide
         self.initial = initial
         # A guide knows the columns of the data, in their order.
         self.guide_columns = [columns.index(c) for c in self.columns]
+        sharing = (self.owner[:, None] == self.owner).sum(1)
+        self._columns = {
+            torch.device("cpu"): _Columns(
+                owner=self.owner,
+                shown=torch.nonzero(self.owner >= 0)[:, 0],
+                of_guide=torch.tensor(self.guide_columns),
+                related=related,
+                weights=(m.early_weight / sharing, torch.full((len(self.columns),), m.swapped_weight)),
+            )
+        }
         self.phases = (
             Phase(
                 "D",
@@ -127,39 +154,40 @@ class LatentSwap:
             for j, column in enumerate(attribute.columns[:width])
         }
 
+    def _at(self, device: torch.device) -> _Columns:
+        """Copied there once: a copy from the host would wait for a GPU."""
+        if device not in self._columns:
+            self._columns[device] = self._columns[torch.device("cpu")].to(device)
+        return self._columns[device]
+
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         picks = draw_any(labels, seed, images_seen, count)
         if self.settings.method.balanced:
-            columns = labels[:, (self.owner >= 0).numpy()]
+            columns = labels[:, self._at(torch.device("cpu")).shown.numpy()]
             rarity = self.settings.method.rarity
             picks[count // 2 :] = shown_alike(columns, seed, images_seen, count - count // 2, rarity)
         return picks
 
+    def stage(self, images_seen: int) -> int:
+        return int(images_seen >= self.settings.method.early_images)
+
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> SwapStep:
-        owner, related = self.owner.to(x.device), self.related.to(x.device)
-        swapped = choose_swaps(differing(labels, partner(labels), owner, len(self.layout.attributes)))
-        moved = columns_moved(swapped, owner)
-        free = (swapped.float() @ related.float() > 0) & ~moved
-        weights = torch.where(moved, self._swapped_weights(images_seen).to(x.device), 1.0).masked_fill(free, 0.0)
+        columns = self._at(x.device)
+        swapped = choose_swaps(differing(labels, partner(labels), columns.owner, len(self.layout.attributes)))
+        moved = columns_moved(swapped, columns.owner)
+        free = (swapped.float() @ columns.related.float() > 0) & ~moved
+        weights = columns.weights[self.stage(images_seen)]
         return SwapStep(
             x_real=x,
             y_real=labels,
             y_target=torch.where(moved, partner(labels), labels),
             moved=moved,
-            column_weights=weights,
+            column_weights=torch.where(moved, weights, torch.ones_like(weights)).masked_fill(free, 0.0),
             untouched=~swapped.any(1),
             result=networks["generator"](x, swapped),
         )
-
-    def _swapped_weights(self, images_seen: int) -> Tensor:
-        """Of each of `columns` where it is swapped, in the generator's classification loss."""
-        m = self.settings.method
-        if images_seen >= m.early_images:
-            return torch.full((len(self.columns),), m.swapped_weight)
-        sharing = (self.owner[:, None] == self.owner).sum(1)
-        return m.early_weight / sharing
 
     def losses(
         self, phase: str, due: Collection[str], networks: Mapping[str, Any], shared: SwapStep
@@ -187,7 +215,8 @@ class LatentSwap:
 
     def _shown(self, labels: Tensor) -> Tensor | None:
         """Those of N × columns labels that the discriminator's scores depend on, if they do."""
-        return labels[:, self.owner.to(labels.device) >= 0] if self.settings.network.conditional_scores else None
+        shown = self._at(labels.device).shown
+        return labels.index_select(1, shown) if self.settings.network.conditional_scores else None
 
     def _generator_losses(self, due: Collection[str], discriminator: Any, guide: Any, s: SwapStep) -> dict[str, Tensor]:
         result = s.result
@@ -214,11 +243,12 @@ class LatentSwap:
         grains = self.settings.classifier.noise_grains
         drawn = draw_augmentation(len(s.x_real) * ranks.count(), self.settings.classifier.size, grains, s.x_real.device)
         augmentation = Augmentation(*map(ranks.own, drawn))
-        logits = guide(s.result.x_fake, augmentation)[:, self.guide_columns]
+        of_guide = self._at(s.x_real.device).of_guide
+        logits = guide(s.result.x_fake, augmentation).index_select(1, of_guide)
         if not self.settings.method.soft_targets:
             return logits, s.y_target
         with torch.no_grad():
-            seen = guide(s.x_real, augmentation)[:, self.guide_columns]
+            seen = guide(s.x_real, augmentation).index_select(1, of_guide)
             target = torch.where(s.moved, partner(seen) * self.settings.method.target_sharpness, seen).sigmoid()
         return logits, target
 
@@ -231,8 +261,8 @@ def column_owner(layout: Layout, columns: tuple[str, ...]) -> Tensor:
 
 def differing(labels: Tensor, other: Tensor, owner: Tensor, attributes: int) -> Tensor:
     """N of the paper: which attributes' labels differ between two batches (N × columns each) → N × k, bool."""
-    unequal = labels != other
-    return torch.stack([unequal[:, owner == i].any(1) for i in range(attributes)], 1)
+    of_attribute = owner == torch.arange(attributes, device=owner.device)[:, None]
+    return ((labels != other)[:, None] & of_attribute).any(2)
 
 
 def choose_swaps(differs: Tensor) -> Tensor:

@@ -60,6 +60,9 @@ class StarGAN:
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:
         return draw_any(labels, seed, images_seen, count)
 
+    def stage(self, images_seen: int) -> int:
+        return 0
+
     def prepare(
         self, networks: Mapping[str, Any], x: Tensor, labels: Tensor, images_seen: int, updates: Collection[str]
     ) -> StarGANStep:

@@ -1,5 +1,6 @@
 """A small attribute classifier: it guides, watches or judges a generator, and is frozen while it does."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,11 @@ class Augmentation(NamedTuple):
     """Added to the pixels: N × 3 × s × s."""
 
 
+@functools.cache
+def _spread(device: torch.device) -> Tensor:
+    return torch.tensor([0.16, 0.16, 0.1, 0.2, 0.2], device=device)
+
+
 def draw_augmentation(
     count: int, size: int, grains: Sequence[int], device: torch.device, generator: torch.Generator | None = None
 ) -> Augmentation:
@@ -46,8 +52,7 @@ def draw_augmentation(
 
     `grains`: sizes, in pixels, of the grains of the noise; the noises of all of them are added up.
     """
-    spread = torch.tensor([0.16, 0.16, 0.1, 0.2, 0.2], device=device)
-    parameters = (torch.rand(count, 5, device=device, generator=generator) * 2 - 1) * spread
+    parameters = (torch.rand(count, 5, device=device, generator=generator) * 2 - 1) * _spread(device)
     deviation = torch.rand(count, 1, 1, 1, device=device, generator=generator) * 0.2
     noise = torch.zeros(count, 3, size, size, device=device)
     for grain in grains:

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_utilities.core.apply_func import apply_to_collection
-from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -24,11 +23,12 @@ from traitswap.config import Settings, TrainSettings
 from traitswap.data.cache import FaceData
 from traitswap.data.pairs import images_at
 from traitswap.errors import TraitswapError
-from traitswap.methods.base import Method
+from traitswap.methods.base import Method, Phase
 from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import TorchCodec, save_codec
 from traitswap.training.averaging import average_into, recompute_statistics
-from traitswap.training.classifier import faces_tensor
+from traitswap.training.feed import Feed
+from traitswap.training.graphs import Graphs
 from traitswap.training.health import Health
 from traitswap.training.reporting import Reporter
 from traitswap.training.state import load_state, save_state
@@ -59,6 +59,8 @@ class Run:
     average: TransferNetwork
     method: str
     """The method's fingerprint."""
+    graphs: Graphs | None = None
+    """Where steps are recorded and played back: on a single GPU."""
     images_seen: int = 0
     sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     """Losses since the last report; not part of the state."""
@@ -84,17 +86,16 @@ def train(
     run = start(settings, method)
     check_shares(t, method)
     resume(run, out, console)
-    train_split = data.split("train")
-    labels = data.columns_of(method.columns)[train_split]
+    feed = Feed(data, method.columns, run.fabric.device)
     end = min(t.images, limits.images or t.images)
     began, counted = time.monotonic(), run.images_seen
     saved, reviewed = run.images_seen, weights_seen(out)
     with Reporter(out, run.images_seen, end, console) as reporter:
         if run.images_seen == 0:
-            review(run, settings, data, train_split, health, out, reporter)
+            review(run, settings, feed, health, out, reporter)
             reviewed = 0
         while run.images_seen < end and not ranks.any_of(limits.reached(), run.fabric.device):
-            next_step(run, settings, method, data, train_split, labels)
+            next_step(run, settings, method, feed)
             reporter.advance(run.images_seen)
             if due(run.images_seen, t.report_images, t.batch):
                 now = time.monotonic()
@@ -103,14 +104,14 @@ def train(
             if due(run.images_seen, t.save_images, t.batch):
                 saved = save(run, out)
             if due(run.images_seen, t.sample_images, t.batch):
-                review(run, settings, data, train_split, health, out, reporter)
+                review(run, settings, feed, health, out, reporter)
                 began, counted = time.monotonic(), run.images_seen
                 reviewed = run.images_seen
         if run.images_seen > saved:
             save(run, out)
         # A kill may have come between the last state and its weights.
         if run.images_seen != reviewed:
-            review(run, settings, data, train_split, health, out, reporter)
+            review(run, settings, feed, health, out, reporter)
     return run.images_seen
 
 
@@ -138,6 +139,8 @@ def start(settings: Settings, method: Method) -> Run:
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     devices = [ranks.local_rank()] if torch.cuda.is_available() else 1
     fabric = Fabric(accelerator="auto", devices=devices, precision=precision_of(settings))
+    # All batches of a run have the same size.
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(step_seed(t.seed, -1))
     networks, optimizers = {}, {}
     modules = method.networks()
@@ -149,13 +152,31 @@ def start(settings: Settings, method: Method) -> Run:
         if any(phase.module == name for phase in method.phases):
             optimizers[name] = fabric.setup_optimizers(optimizer_of(t, module))
     average = average.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Run(fabric, networks, optimizers, average, method.fingerprint)
+    graphs = Graphs() if recorded(t) else None
+    return Run(fabric, networks, optimizers, average, method.fingerprint, graphs)
 
 
 def optimizer_of(t: TrainSettings, module: nn.Module) -> torch.optim.Optimizer:
+    lr: Any = t.lr
+    if recorded(t):
+        # What a recorded step reads anew each time lies in the GPU's memory.
+        lr = torch.tensor(t.lr, device=next(module.parameters()).device)
     if t.optimizer == "rmsprop":
-        return torch.optim.RMSprop(module.parameters(), lr=t.lr, alpha=t.alpha)
-    return torch.optim.Adam(module.parameters(), lr=t.lr, betas=t.betas)
+        return torch.optim.RMSprop(module.parameters(), lr=lr, alpha=t.alpha, capturable=recorded(t))
+    return torch.optim.Adam(module.parameters(), lr=lr, betas=t.betas, fused=recorded(t), capturable=recorded(t))
+
+
+def recorded(t: TrainSettings) -> bool:
+    """Whether steps are recorded and played back."""
+    return t.graphs and torch.cuda.is_available() and ranks.count() == 1
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def learning_rate(t: TrainSettings, images_seen: int) -> float:
@@ -187,46 +208,66 @@ def check_shares(t: TrainSettings, method: Method) -> None:
         )
 
 
-def batch_of(
-    fabric: Fabric,
-    settings: Settings,
-    data: FaceData,
-    pick: NDArray[np.int64],
-    images_seen: int,
-    groups: int,
-) -> Tensor:
-    """The faces at `pick` (N × 3 × S × S, flipped at random), this process's share of a batch. Seeds the step."""
+def batch_of(settings: Settings, x: Tensor, images_seen: int, groups: int) -> Tensor:
+    """Faces (N × 3 × S × S, this process's share of a batch), flipped at random. Seeds the step."""
     torch.manual_seed(step_seed(settings.train.seed, images_seen))
-    x = faces_tensor(data, pick, fabric.device)
     if settings.train.flip:
-        flip = ranks.rand(len(pick), device=x.device, groups=groups) < 0.5
+        flip = ranks.rand(len(x), device=x.device, groups=groups) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.contiguous()
 
 
-def next_step(
-    run: Run, settings: Settings, method: Method, data: FaceData, train_split: NDArray[np.int64], labels: NDArray[Any]
-) -> None:
-    """A step on the faces that come next. `labels`: those of `train_split`, in the order of the method's columns."""
+def next_step(run: Run, settings: Settings, method: Method, feed: Feed) -> None:
+    """A step on the faces that come next."""
     t = settings.train
-    pick = ranks.own(method.draw(labels, t.seed, run.images_seen, t.batch), method.groups)
-    x = batch_of(run.fabric, settings, data, train_split[pick], run.images_seen, method.groups)
-    step(run, settings, method, x, torch.from_numpy(labels[pick]).to(x.device).float())
+    pick = ranks.own(method.draw(feed.labels, t.seed, run.images_seen, t.batch), method.groups)
+    x = batch_of(settings, feed.faces(pick), run.images_seen, method.groups)
+    step(run, settings, method, x, feed.labels_of(pick))
 
 
 def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor) -> None:
     """One update of the module of every phase that is due, each from its own losses alone, and of the average."""
-    number = run.images_seen // settings.train.batch
+    t = settings.train
+    number = run.images_seen // t.batch
     updates = {phase: weights for phase in method.phases if (weights := phase.weights(number))}
-    shared = method.prepare(run.networks, x, labels, run.images_seen, [phase.name for phase in updates])
-    rate = learning_rate(settings.train, run.images_seen)
+    for phase in updates:
+        set_rate(run.optimizers[phase.module], learning_rate(t, run.images_seen))
+    images_seen = run.images_seen
+
+    def compute(x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return update(run, method, updates, x, labels, images_seen)
+
+    if run.graphs is None:
+        parts = compute(x, labels)
+    else:
+        due = tuple((phase.name, *weights) for phase, weights in updates.items())
+        parts = run.graphs((due, method.stage(images_seen)), compute, x, labels)
+    for key, part in parts.items():
+        total, count = run.sums.get(key, (part.new_zeros(()), 0))
+        run.sums[key] = (total + part, count + 1)
+    run.images_seen += t.batch
+    average_into(run.average, run.networks["generator"].module, run.images_seen, t.batch, t.ema_images)
+
+
+def update(
+    run: Run,
+    method: Method,
+    updates: Mapping[Phase, Mapping[str, float]],
+    x: Tensor,
+    labels: Tensor,
+    images_seen: int,
+) -> dict[str, Tensor]:
+    """The phases of a step, with the weights of the terms that are due. Returns all losses, by phase and name.
+
+    May be recorded on a GPU: it neither waits for the GPU's numbers nor hands it any of the host's.
+    """
+    shared = method.prepare(run.networks, x, labels, images_seen, [phase.name for phase in updates])
+    losses: dict[str, Tensor] = {}
     for phase, weights in updates.items():
         for name, network in run.networks.items():
             network.requires_grad_(name == phase.module)
         parts = method.losses(phase.name, weights, run.networks, shared)
         optimizer = run.optimizers[phase.module]
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         run.fabric.backward(
             sum((weights[name] * part for name, part in parts.items() if name in weights), x.new_zeros(()))
@@ -235,16 +276,10 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
         optimizer.step()
         if phase.clip is not None:
             clip_parameters(run.networks[phase.module], phase.clip)
-        for name, part in parts.items():
-            key = f"{phase.name}/{name}"
-            total, count = run.sums.get(key, (part.new_zeros(()), 0))
-            run.sums[key] = (total + part.detach(), count + 1)
+        losses |= {f"{phase.name}/{name}": part.detach() for name, part in parts.items()}
     for name in run.optimizers:
         run.networks[name].requires_grad_(True)
-    run.images_seen += settings.train.batch
-    average_into(
-        run.average, run.networks["generator"].module, run.images_seen, settings.train.batch, settings.train.ema_images
-    )
+    return losses
 
 
 @torch.no_grad()
@@ -319,7 +354,9 @@ def resume(run: Run, out: Path, console: Console) -> None:
         )
     for name, optimizer in run.optimizers.items():
         run.networks[name].module.load_state_dict(state["networks"][name])
-        optimizer.load_state_dict(state["optimizers"][name])
+        # How it computes is this machine's; what it has gathered is the run's.
+        ours = optimizer.state_dict()
+        optimizer.load_state_dict({**ours, "state": state["optimizers"][name]["state"]})
     for name, parameter in run.average.named_parameters():
         parameter.copy_(state["average"][name])
     run.images_seen = state["images_seen"]
@@ -329,8 +366,7 @@ def resume(run: Run, out: Path, console: Console) -> None:
 def review(
     run: Run,
     settings: Settings,
-    data: FaceData,
-    train_split: NDArray[np.int64],
+    feed: Feed,
     health: Health,
     out: Path,
     reporter: Reporter,
@@ -339,24 +375,22 @@ def review(
     check_finite(run, out)
     if ranks.rank() > 0:
         return
-    recompute_statistics(run.average, statistics_batches(run.fabric, settings, data, train_split))
+    recompute_statistics(run.average, statistics_batches(settings, feed))
     codec = TorchCodec(run.average, settings.network.size)
     line, values = health.check(codec)
     reporter.health(run.images_seen, line, values)
     health.sample(codec, out / "samples" / f"{run.images_seen:09d}.png")
-    about = {"name": data.source_name, "fingerprint": data.fingerprint, "train_images": len(train_split)}
+    data = feed.data
+    about = {"name": data.source_name, "fingerprint": data.fingerprint, "train_images": len(feed)}
     save_codec(out / "weights", codec, settings, about, run.images_seen)
 
 
-def statistics_batches(
-    fabric: Fabric, settings: Settings, data: FaceData, train_split: NDArray[np.int64]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def statistics_batches(settings: Settings, feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
     """Training faces, unflipped, each batch with the units of another random set exchanged."""
     t = settings.train
     generator = torch.Generator().manual_seed(t.seed)
     batch = 64
-    for start_at in range(0, t.statistics_images, batch):
-        pick = train_split[images_at(len(train_split), t.seed, start_at, batch)]
+    for begin in range(0, t.statistics_images, batch):
+        x = feed.faces(images_at(len(feed), t.seed, begin, batch)).contiguous(memory_format=torch.channels_last)
         swapped = torch.rand(batch // 2, len(settings.layout.attributes), generator=generator) < 0.5
-        x = faces_tensor(data, pick, fabric.device)
         yield x, torch.cat([swapped, swapped]).to(x.device)

@@ -33,6 +33,7 @@ from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import load_classifier, load_codec, save_classifier, torch_features
 from traitswap.progress import bar
 from traitswap.training.classifier import classifier_accuracy, train_classifier
+from traitswap.training.graphs import WARM_UP
 from traitswap.training.health import Health
 from traitswap.training.loop import Run, start, step
 
@@ -242,14 +243,21 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
 
     for number, share in kinds_of_step(method).items():
         held = 0
-        run.images_seen = number * settings.train.batch
+
+        def take(steps: int, number: int = number) -> None:
+            for _ in range(steps):
+                run.images_seen = number * settings.train.batch
+                step(run, settings, method, x, labels)
+            if run.fabric.device.type == "cuda":
+                torch.cuda.synchronize()
+
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            step(run, settings, method, x, labels)
+            take(1)
         most = max(most, held)
+        if run.graphs is not None:
+            take(WARM_UP)
         began = time.perf_counter()
-        for _ in range(2):
-            run.images_seen = number * settings.train.batch
-            step(run, settings, method, x, labels)
+        take(2)
         seconds += share * (time.perf_counter() - began) / 2
     counts = parameter_counts({name: run.networks[name].module for name in run.optimizers})
     weights = sum(counts.values()) * 4

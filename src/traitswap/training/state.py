@@ -18,7 +18,10 @@ _STATE_NAME = re.compile(r"state-(\d+)\.pt")
 
 # What may change between two calls: how often is reported, when it ends, and the name of the data's folder.
 _FREE = {
-    *(f"settings.train.{key}" for key in ("images", "report_images", "save_images", "sample_images", "health_pairs")),
+    *(
+        f"settings.train.{key}"
+        for key in ("images", "graphs", "report_images", "save_images", "sample_images", "health_pairs")
+    ),
     "data.name",
 }
 
