@@ -73,12 +73,9 @@ def rand(count_own: int, *shape: int, device: torch.device, groups: int = 2) -> 
 
 def whole(rows: Tensor) -> Tensor:
     """The tensor of a whole batch of pairs, of which each process has its `rows`; no gradient flows."""
-    size = count()
-    if size == 1:
+    if count() == 1:
         return rows
-    parts = [torch.empty_like(rows) for _ in range(size)]
-    dist.all_gather(parts, rows.contiguous())
-    halves = torch.stack([part.reshape(2, -1, *rows.shape[1:]) for part in parts], 1)
+    halves = torch.stack([part.reshape(2, -1, *rows.shape[1:]) for part in _of_all(rows.contiguous())], 1)
     return halves.reshape(-1, *rows.shape[1:])
 
 
@@ -86,9 +83,15 @@ def mean(value: Tensor) -> Tensor:
     """The mean over all processes, in each of them; no gradient flows."""
     if count() == 1:
         return value
-    result = value.detach().clone()
-    dist.all_reduce(result)
-    return result / count()
+    # Of few numbers, which gloo gathers in half the time that it takes to reduce them.
+    return torch.stack(_of_all(value.detach())).mean(0)
+
+
+def _of_all(value: Tensor) -> list[Tensor]:
+    """The tensor as each process has it, in their order."""
+    parts = [torch.empty_like(value) for _ in range(count())]
+    dist.all_gather(parts, value)
+    return parts
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
@@ -141,9 +144,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     # torch's own kernel for it is ten times as fast as var_mean. The running averages that it updates are not wanted.
     unused = x.new_zeros(2, x.shape[1], dtype=torch.float32)
     own_statistics = torch.stack(torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0))
-    parts = [torch.empty_like(own_statistics) for _ in range(count())]
-    dist.all_gather(parts, own_statistics)
-    means, variances = torch.stack(parts, 1)
+    means, variances = torch.stack(_of_all(own_statistics), 1)
     # Every process has as many values. Squares of means would lose digits where a mean is far from 0.
     return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
