@@ -28,7 +28,7 @@ from traitswap.errors import TraitswapError
 from traitswap.images import UInt8Array, square
 
 WIDTH, HEIGHT = 178, 218
-QUALITY = 85
+QUALITY = 79
 STEPS = 32
 """Of training, each time."""
 

@@ -247,7 +247,7 @@ def test_two_evaluations_give_the_same_numbers_and_their_whole_protocol(home, tm
     assert len(protocol["judge"]["sha256"]) == len(protocol["feature_network"]["sha256"]) == 64
     assert {"numpy", "torch", "onnxruntime", "cv2"} == protocol["versions"].keys()
     assert "shuffled by seed" in protocol["pairing"]
-    assert "area averaging" in protocol["resize"]
+    assert "linear to shrink" in protocol["resize"]
     quality = first["quality"]["(all)"]
     assert quality["count"] == first["together"]["pairs"] > 0
     assert {"frechet_tiny", "frechet_tiny_floor", "frechet_tiny_pooled", "kernel_tiny"} <= quality.keys()

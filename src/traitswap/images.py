@@ -133,15 +133,14 @@ def _checked_array(array: NDArray[Any]) -> UInt8Array:
     return np.repeat(array[:, :, None], 3, axis=2) if array.ndim == 2 else array
 
 
-RESIZE = "centre square; OpenCV area averaging to shrink, cubic to enlarge"
+RESIZE = "centre square; OpenCV linear to shrink to no less than half, area averaging to less, cubic to enlarge"
 """What `square` does, for protocols."""
 
 
 def square(array: UInt8Array, size: int) -> UInt8Array:
     """The centre square of an H × W × 3 array, resized to `size` × `size`.
 
-    A published CelebA picture (178×218) gives its 178×178 centre, as the paper crops it. Area averaging when
-    shrinking (antialiased), cubic when enlarging.
+    A published CelebA picture (178×218) gives its 178×178 centre, as the paper crops it.
     """
     height, width = array.shape[:2]
     side = min(height, width)
@@ -153,7 +152,9 @@ def resized(square: NDArray[Pixel], size: int) -> NDArray[Pixel]:
     """A square array (S × S × 3, uint8 or float32) at `size` × `size`: averaged to shrink, cubic to enlarge."""
     if len(square) == size:
         return square
-    how = cv2.INTER_AREA if len(square) > size else cv2.INTER_CUBIC
+    # Down to half, linear interpolation takes in every pixel too, in a sixth of the time.
+    to_shrink = cv2.INTER_LINEAR if len(square) <= 2 * size else cv2.INTER_AREA
+    how = to_shrink if len(square) > size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(square, (size, size), interpolation=how), square.dtype)
 
 

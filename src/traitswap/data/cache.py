@@ -6,13 +6,16 @@ import json
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +23,11 @@ from traitswap.data.sources import PARTITIONS, PLACE_DIGITS, FaceSource, OnProbl
 from traitswap.errors import TraitswapError, nearest
 from traitswap.images import UInt8Array, square
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Counts up when the same source would give other pixels, or its cache another content."""
 
-_CHUNK = 256
-"""Images decoded before they are written: bounds the memory, whatever the disk's speed."""
+_TASK = 32
+"""Images that a thread decodes at a time: to hand over one by one takes a fifth of the time."""
 
 _PIXELS, _KEPT, _ABOUT = "pixels.u8", "kept.npy", "about.json"
 
@@ -189,20 +192,40 @@ def _decode_all(
         except TraitswapError as error:
             return error
 
-    total = len(source.names)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, file.open("wb") as pixels:
-        for start in range(0, total, _CHUNK):
-            chunk = range(start, min(start + _CHUNK, total))
-            for i, image in zip(chunk, pool.map(decode, chunk), strict=True):
+    def decode_all(some: range) -> list[UInt8Array | TraitswapError]:
+        return [decode(i) for i in some]
+
+    total, cores = len(source.names), os.cpu_count() or 1
+    # As many at a time as bounds the memory, whatever the disk's speed.
+    ahead: deque[tuple[range, Future[list[UInt8Array | TraitswapError]]]] = deque()
+    tasks = (range(start, min(start + _TASK, total)) for start in range(0, total, _TASK))
+    with ThreadPoolExecutor(cores) as pool, file.open("wb") as pixels, _one_opencv_thread():
+        while True:
+            ahead.extend((some, pool.submit(decode_all, some)) for some in islice(tasks, 4 * cores - len(ahead)))
+            if not ahead:
+                break
+            some, decoded = ahead.popleft()
+            for i, image in zip(some, decoded.result(), strict=True):
                 if isinstance(image, TraitswapError):
                     unreadable[source.names[i]] = str(image)
                 else:
                     kept.append(i)
-                    pixels.write(image.tobytes())
-                    digest.update(image.tobytes())
+                    pixels.write(image.data)
+                    digest.update(image.data)
             if progress:
-                progress(chunk.stop, total)
+                progress(some.stop, total)
     return kept, unreadable, digest.hexdigest()
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Where there is a thread for every core already, OpenCV's own stand in their way."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _check_space(source: FaceSource, size: int, where: Path) -> None:
