@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from traitswap.config import load_settings, parse_settings
 from traitswap.errors import TraitswapError
 from traitswap.metrics.report import PLACE
 from traitswap.networks.weights import load_codec
-from traitswap.onnx_codec import is_exported
+from traitswap.onnx_codec import is_exported, load_onnx_codec
 from traitswap.publish import CARD_NAME
 
 from .photos import astronaut
@@ -67,6 +68,17 @@ def test_exported_networks_draw_what_torch_draws(pipe):
     face = astronaut()[:256, 100:356]
     ours, theirs = (p(face, {}, aligned=True).image for p in (pipe, torch_pipe))
     assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1
+
+
+def test_the_decoder_is_told_the_photos_units_and_does_not_find_them_again(pipe):
+    """It changes nothing of a photo that is said to have the units that are taken."""
+    codec, _ = load_onnx_codec(PACKAGED_WEIGHTS)
+    codes = pipe.encode([astronaut()])
+    taken = codes.blend({"hair_color": codec.encode(-codes.photo)})
+    units = taken.embedding[:, : codec.layout.swapped_channels]
+    told = (taken, replace(taken, untaken=units))
+    changed, unchanged = (np.abs(codec.decode(t) - codes.photo).mean() for t in told)
+    assert unchanged < 0.5 * changed
 
 
 def test_black_hair_is_darker_and_all_but_hair_stays_to_the_bit(pipe):

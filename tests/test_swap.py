@@ -72,3 +72,19 @@ def test_codes_swap_and_keep_their_own_photos():
     assert (first.embedding == one.blend({"hair": two}).embedding).all()
     with pytest.raises(TraitswapError, match="no attribute 'hare'; did you mean hair"):
         one.swap(two, ["hare"])
+
+
+def test_codes_know_their_photos_units_whatever_they_take():
+    rng = np.random.default_rng(0)
+    shape = (2, LAYOUT.channels, 2, 2)
+    one, two = (
+        Codes(rng.normal(size=shape).astype(np.float32), np.zeros((2, 3, 8, 8), np.float32), LAYOUT) for _ in "ab"
+    )
+    units = [codes.embedding[:, : LAYOUT.swapped_channels] for codes in (one, two)]
+    taken = one.blend({"hair": two}).blend({"smile": two}, {"smile": 0.5})
+    assert (one.own == units[0]).all()
+    assert (taken.own == units[0]).all()
+    assert (taken[1:].own == units[0][1:]).all()
+    first, second = one.swap(two, ["hair", "smile"])
+    assert (first.own == units[0]).all()
+    assert (second.own == units[1]).all()

@@ -18,29 +18,39 @@ LabelArray = NDArray[np.uint8]
 class Codes:
     """Encoded faces: embeddings N × C × s × s, cut as `layout` says, and the N × 3 × S × S faces they came from.
 
-    Arrays are float32, faces in −1 … 1. A decoder with `residual` adds its change to `photo`.
+    Arrays are float32, faces in −1 … 1. A decoder with `residual` adds its change to `photo`, by how far each unit is
+    from the photo's own.
     """
 
     embedding: FloatArray
     photo: FloatArray
     layout: Layout
+    untaken: FloatArray | None = None
+    """The units of `photo`, N × k·u × s × s, once others may have been taken; None as long as `embedding` has them."""
 
     def __len__(self) -> int:
         return len(self.embedding)
 
     def __getitem__(self, items: slice | NDArray[Any]) -> "Codes":
-        return replace(self, embedding=self.embedding[items], photo=self.photo[items])
+        untaken = None if self.untaken is None else self.untaken[items]
+        return replace(self, embedding=self.embedding[items], photo=self.photo[items], untaken=untaken)
+
+    @property
+    def own(self) -> FloatArray:
+        """The units of `photo`, N × k·u × s × s."""
+        return self.embedding[:, : self.layout.swapped_channels] if self.untaken is None else self.untaken
 
     def swap(self, other: "Codes", names: Iterable[str]) -> tuple["Codes", "Codes"]:
         """Both with the named units exchanged, item by item."""
         first, second = swap.exchange(self.embedding, other.embedding, self.layout, names)
-        return replace(self, embedding=first), replace(other, embedding=second)
+        return replace(self, embedding=first, untaken=self.own), replace(other, embedding=second, untaken=other.own)
 
     def blend(self, take: Mapping[str, "Codes"], strength: Mapping[str, float] | None = None) -> "Codes":
         """These with each named unit moved towards that of its reference; strength 1 (default) takes it whole."""
         self.layout.check_names(strength or {})
         references = {name: codes.embedding for name, codes in take.items()}
-        return replace(self, embedding=swap.blend(self.embedding, references, self.layout, strength or {}))
+        embedding = swap.blend(self.embedding, references, self.layout, strength or {})
+        return replace(self, embedding=embedding, untaken=self.own)
 
 
 class Codec(Protocol):

@@ -37,8 +37,8 @@ class _Decode(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        return self.generator.decode(embedding, photo)
+    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+        return self.generator.decode(embedding, photo, own)
 
 
 def export(weights: Path, out: Path) -> float:
@@ -66,10 +66,11 @@ def write_onnx(codec: TorchCodec, folder: Path) -> None:
     x = torch.zeros(2, 3, codec.size, codec.size)
     with torch.no_grad():
         embedding = generator.encode(x)
+        own = embedding[:, : generator.layout.swapped_channels]
     batch = torch.export.Dim("batch")
     for name, network, inputs in (
         (ENCODER_NAME, _Encode(generator), {"x": x}),
-        (DECODER_NAME, _Decode(generator), {"embedding": embedding, "photo": x}),
+        (DECODER_NAME, _Decode(generator), {"embedding": embedding, "photo": x, "own": own}),
     ):
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             # The exporter speaks of its own parts, to its own makers.

@@ -14,14 +14,14 @@ ENCODER_NAME, DECODER_NAME = "encoder.onnx", "decoder.onnx"
 
 
 class OnnxCodec(Codec):
-    """An encoder (x → embedding) and a decoder (embedding, photo → faces), each of any batch size.
+    """An encoder (x → embedding) and a decoder (embedding, photo, own units → faces), each of any batch size.
 
     Threads may share one: a session keeps nothing between runs.
     """
 
     def __init__(self, encoder: Any, decoder: Any, layout: Layout, size: int) -> None:
         self._encoder, self._decoder = encoder, decoder
-        # A decoder that draws the whole picture does not look at the photo, and export leaves such an input out.
+        # A decoder that draws the whole picture looks at nothing of the photo, and export leaves such inputs out.
         self._decoder_inputs = {i.name for i in decoder.get_inputs()}
         self._layout, self._size = layout, size
 
@@ -44,7 +44,7 @@ class OnnxCodec(Codec):
         return Codes(embedding, faces, self._layout)
 
     def decode(self, codes: Codes) -> FloatArray:
-        inputs = {"embedding": codes.embedding, "photo": codes.photo}
+        inputs = {"embedding": codes.embedding, "photo": codes.photo, "own": codes.own}
         used = {name: array for name, array in inputs.items() if name in self._decoder_inputs}
         (faces,) = self._decoder.run(None, used)
         result: FloatArray = faces

@@ -229,8 +229,9 @@ def export(
 ) -> None:
     """Add ONNX networks to a copy of a weights folder: it then runs without torch, and faster.
 
-    encoder.onnx (x → embedding) and decoder.onnx (embedding, photo → faces) take batches of any size. Their pictures
-    are held against torch's before the folder is kept.
+    encoder.onnx (x → embedding) and decoder.onnx (embedding, photo, own → faces; own: the photo's own units, the first
+    channels of its embedding) take batches of any size. Their pictures are held against torch's before the folder is
+    kept.
     """
     needs("export", "torch", "onnx", "onnxscript")
     from traitswap.export import export as write

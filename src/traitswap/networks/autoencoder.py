@@ -217,8 +217,9 @@ class Generator(TransferNetwork):
         """All that can be swapped of an embedding, N × k·u × s × s."""
         return embedding[:, : self.layout.swapped_channels]
 
-    def decode(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        own = self.encoder.own_units(photo, embedding.shape[2:]) if isinstance(self.decoder, ResidualDecoder) else None
+    def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+        if own is None and isinstance(self.decoder, ResidualDecoder):
+            own = self.encoder.own_units(photo, embedding.shape[2:])
         result: Tensor = self.decoder(embedding, photo, own)
         return result
 

@@ -40,7 +40,7 @@ class DNAGANGenerator(TransferNetwork):
         embedding: Tensor = self.encoder(x)
         return embedding
 
-    def decode(self, embedding: Tensor, photo: Tensor | None = None) -> Tensor:
+    def decode(self, embedding: Tensor, photo: Tensor | None = None, own: Tensor | None = None) -> Tensor:
         return torch.tanh(self.decoder(embedding).float())
 
     def forward(self, x: Tensor, rebuild: bool) -> DNAGANPass:

@@ -47,7 +47,7 @@ class StarGANGenerator(TransferNetwork):
         embedding[:, self.column_channel, 0, 0] = labels.to(embedding)
         return embedding
 
-    def decode(self, embedding: Tensor, photo: Tensor) -> Tensor:
+    def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         result: Tensor = self(photo, embedding[:, self.column_channel, 0, 0])
         return result
 

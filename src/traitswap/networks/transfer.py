@@ -28,8 +28,11 @@ class TransferNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode(self, embedding: Tensor, photo: Tensor) -> Tensor:
-        """Embedding → faces (N × 3 × S × S in −1 … 1); `photo`: the faces that were encoded."""
+    def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+        """Embedding → faces (N × 3 × S × S in −1 … 1); `photo`: the faces that were encoded.
+
+        `own`: their own units, N × k·u × s × s. What needs them finds them anew if they are not given.
+        """
 
     def parts(self) -> dict[str, nn.Module]:
         """The modules that a weights folder holds, by name: all that `encode` and `decode` need."""
@@ -43,7 +46,8 @@ class TransferNetwork(nn.Module, ABC):
 
     def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
         """Encode, exchange, decode: the path of use, on a batch of pairs."""
-        return self.decode(self.exchanged(self.encode(x), swapped), x)
+        embedding = self.encode(x)
+        return self.decode(self.exchanged(embedding, swapped), x, embedding[:, : self.layout.swapped_channels])
 
 
 def partner(batch: Tensor) -> Tensor:

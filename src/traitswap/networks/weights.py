@@ -64,11 +64,11 @@ class TorchCodec(Codec):
 
     @torch.inference_mode()
     def decode(self, codes: Codes) -> FloatArray:
-        embedding, photo = (
+        embedding, photo, own = (
             torch.from_numpy(a).to(self._device).contiguous(memory_format=torch.channels_last)
-            for a in (codes.embedding, codes.photo)
+            for a in (codes.embedding, codes.photo, codes.own)
         )
-        result: FloatArray = self.generator.decode(embedding, photo).float().cpu().contiguous().numpy()
+        result: FloatArray = self.generator.decode(embedding, photo, own).float().cpu().contiguous().numpy()
         return result
 
 
