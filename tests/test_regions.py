@@ -148,6 +148,12 @@ def test_what_is_measured_is_what_users_get(pipe):
         assert (results.faces != free.faces).any() == (results.name != "smiling")
 
 
+@pytest.mark.parametrize("config", [{"confined": "hair_color"}, {"confined": 1}, {"confined": [1]}, {"mirrored": "no"}])
+def test_a_config_that_makes_no_sense_says_what_is_expected(config):
+    with pytest.raises(TraitswapError, match="expected a list of attributes' names, and true or false"):
+        TransferPipeline(Spilling(), config)
+
+
 def test_weights_that_confine_what_they_do_not_know_say_so():
     with pytest.raises(TraitswapError, match="no attribute 'hair'"):
         TransferPipeline(Spilling(), {"confined": ["hair"]})

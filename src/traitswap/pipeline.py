@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, load_config
+from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, drawing_of, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
 from traitswap.editing import as_levels, as_pixels, edited
@@ -23,6 +23,7 @@ from traitswap.images import (
     square,
     to_network,
 )
+from traitswap.mirrored import Mirrored
 from traitswap.onnx_codec import is_exported, load_onnx_codec
 from traitswap.styles import MARK, Styles, load_styles
 
@@ -90,11 +91,12 @@ class TransferPipeline:
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
-        self._codec = codec
+        drawing = drawing_of(config or {})
+        self._codec = Mirrored(codec) if drawing.mirrored else codec
         self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
-        self._confined: tuple[str, ...] = tuple(self.config.get("confined", ()))
+        self._confined = drawing.confined
         codec.layout.check_names(self._confined)
 
     @classmethod

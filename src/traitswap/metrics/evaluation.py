@@ -15,7 +15,7 @@ from rich.console import Console
 
 from traitswap import progress
 from traitswap.attributes import Attribute
-from traitswap.checkpoint import WEIGHTS_NAME, sha256_of
+from traitswap.checkpoint import WEIGHTS_NAME, drawing_of, sha256_of
 from traitswap.codec import Codec
 from traitswap.config import DataSettings, parse_settings
 from traitswap.data import drawn
@@ -32,6 +32,7 @@ from traitswap.metrics.quality import Quality, few_images
 from traitswap.metrics.same_person import measure_same_person, people_without_and_with
 from traitswap.metrics.style import Blending, Style
 from traitswap.metrics.transfer import TransferTable
+from traitswap.mirrored import Mirrored
 from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.weights import load_classifier, load_codec, torch_features
 
@@ -50,6 +51,8 @@ class Request:
     attributes: tuple[str, ...] = ()
     confined: tuple[str, ...] = ()
     """Attributes of the hair that are to change the hair alone (`editing`), besides those that the weights name."""
+    mirrored: bool = False
+    """Draw every face twice, also mirrored (`mirrored`), even if the weights do not ask for it."""
     judge: Path | None = None
     identity_network: Path | None = None
     feature_network: Path | None = None
@@ -73,7 +76,10 @@ class Evaluator:
 
     def evaluate(self, weights: Path) -> dict[str, Any]:
         """The report on one weights folder: `protocol`, and every number with its name."""
-        codec, config = load_codec(weights)
+        plain, config = load_codec(weights)
+        drawing = drawing_of(config)
+        mirrored = drawing.mirrored or self._request.mirrored
+        codec: Codec = Mirrored(plain) if mirrored else plain
         settings = parse_settings(config["settings"], str(weights))
         request = self._request
         data = self._open(codec.size, settings.data).spelled_as(codec.layout.columns)
@@ -83,7 +89,7 @@ class Evaluator:
             data.columns_of([column for a in attributes for column in a.columns])
         except TraitswapError as error:
             raise TraitswapError(f"{error}: choose what it has labels for by --attribute NAME") from None
-        confined = tuple(dict.fromkeys([*config.get("confined", ()), *request.confined]))
+        confined = tuple(dict.fromkeys([*drawing.confined, *request.confined]))
         codec.layout.check_names(confined)
         judge = self._fitting_judge(codec.size)
         about = {
@@ -94,6 +100,7 @@ class Evaluator:
             "training_data": config["training_data"],
             "attributes": {a.name: list(a.columns) for a in attributes},
             "confined": list(confined),
+            "mirrored": mirrored,
         }
         if request.same_person:
             measured = self._same_person(codec, data, attributes, judge, request.same_person, confined)

@@ -30,7 +30,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     if "same_person" in report:
         _print_same_person(report, console)
         return
-    _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}{_confined(p)}")
+    _line(console, f"{p['data']}, {p['split']}, {p['pairs']:,} pairs both ways, seed {p['seed']}{_drawn(p)}")
     for table in _tables(report):
         _print_table(console, table)
     for name, change in report["logit_change"].items():
@@ -51,12 +51,13 @@ def markdown(report: Mapping[str, Any]) -> str:
     named = [(f"{what} {n['name']}" if "name" in n else what, n["sha256"]) for what, n in judges if n]
     seen = "; ".join(f"{network} (sha256 {sha256[:12]}…)" for network, sha256 in named)
     about = f"{p['data']}, {p['split']} split, {p['pairs']:,} pairs both ways, seed {p['seed']}; {p['pairing']}"
-    return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about}{_confined(p)}. {seen.capitalize()}."])
+    return "\n\n".join([*parts, f"{_rebuilt(report)}.", f"{about}{_drawn(p)}. {seen.capitalize()}."])
 
 
-def _confined(protocol: Mapping[str, Any]) -> str:
+def _drawn(protocol: Mapping[str, Any]) -> str:
     names = protocol.get("confined")
-    return f"; {', '.join(names)} confined to the hair" if names else ""
+    confined = f"; {', '.join(names)} confined to the hair" if names else ""
+    return confined + ("; each face also drawn mirrored" if protocol.get("mirrored") else "")
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[_Table]:

@@ -1,0 +1,49 @@
+"""Faces drawn twice, as they are and mirrored, and averaged: what a network draws by chance is halved."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitswap.attributes import Layout
+from traitswap.codec import Codec, Codes, FloatArray, LabelArray
+
+
+class Mirrored(Codec):
+    """A codec whose faces are the mean of what `codec` draws, and of what it draws of the mirrored photo, turned back.
+
+    Both take the same units. Decoding takes two decodings and one encoding of the other's.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    @property
+    def layout(self) -> Layout:
+        return self._codec.layout
+
+    @property
+    def size(self) -> int:
+        return self._codec.size
+
+    def to(self, device: str) -> None:
+        self._codec.to(device)
+
+    def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
+        return self._codec.encode(faces, labels)
+
+    def decode(self, codes: Codes) -> FloatArray:
+        units = codes.layout.swapped_channels
+        mirrored = self._codec.encode(_mirrored(codes.photo))
+        other = np.concatenate([_mirrored(codes.embedding[:, :units]), mirrored.embedding[:, units:]], 1)
+        both = Codes(
+            np.concatenate([codes.embedding, other]),
+            np.concatenate([codes.photo, mirrored.photo]),
+            codes.layout,
+            np.concatenate([codes.own, _mirrored(codes.own)]),
+        )
+        faces, others = np.split(self._codec.decode(both), 2)
+        return (faces + _mirrored(others)) / np.float32(2)
+
+
+def _mirrored(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Left and right, the last axis, exchanged."""
+    return np.ascontiguousarray(array[..., ::-1])
