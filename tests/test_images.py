@@ -8,6 +8,7 @@ from PIL import Image
 
 from traitswap.errors import TraitswapError
 from traitswap.images import open_photo, read_photo, save_photo, square, to_network, to_pixels
+from traitswap.metadata import SOURCE_TYPE
 
 PIXELS = arrays(np.uint8, (4, 5, 3))
 
@@ -46,6 +47,30 @@ def test_exif_orientation_is_applied(orientation):
     if orientation == 7:
         upright[7] = pixels[::-1, ::-1].transpose(1, 0, 2)
     assert (read_photo(buffer.getvalue()) == upright[orientation]).all()
+
+
+def test_heic_is_read_and_written_with_its_metadata(tmp_path):
+    y, x = np.mgrid[:32, :48]
+    pixels = np.stack([4 * x, 6 * y, 128 + 0 * x], 2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    file = tmp_path / "a.heic"
+    Image.fromarray(pixels).save(file, quality=95, exif=exif)
+    photo = open_photo(file)
+    assert np.abs(photo.pixels.astype(int) - pixels).mean() < 3
+    assert b"maker" in photo.metadata["exif"]
+    save_photo(photo.with_pixels(photo.pixels), tmp_path / "b.heic", mark=True)
+    again = open_photo(tmp_path / "b.heic")
+    assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 3
+    assert SOURCE_TYPE.encode() in again.metadata["xmp"]
+
+
+def test_without_the_extra_it_is_named(monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    with pytest.raises(TraitswapError, match=r"or, if it is HEIC, pip install 'traitswap\[heic\]'"):
+        read_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Photo ↔ array ↔ network range. The only place that crops, resizes and scales to −1 … 1."""
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass, field
@@ -15,13 +16,19 @@ from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
 from traitswap.metadata import marked, metadata_of, saving_options
 
+with contextlib.suppress(ImportError):
+    # An extra: photos as phones take them. Pillow reads and writes them from here on.
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
 UInt8Array = NDArray[np.uint8]
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 MAX_PIXELS = 100_000_000
 """Larger photos are refused before they are decoded: a small file can unpack to many gigabytes."""
-WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000")
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +96,7 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
     except UnidentifiedImageError:
         raise TraitswapError(
             f"{name} is not an image that can be read: save it as JPEG, PNG, WebP or the like"
+            + ("" if "HEIF" in Image.OPEN else ", or, if it is HEIC, pip install 'traitswap[heic]'")
         ) from None
     except Image.DecompressionBombError:
         raise TraitswapError(f"{name} has more than {max_pixels:,} pixels: make it smaller") from None
