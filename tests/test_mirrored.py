@@ -47,6 +47,8 @@ def test_both_take_the_same_units_in_their_place():
     seen = []
 
     class Recording(Tint):
+        size = 8
+
         def encode(self, faces, labels=None):
             return Codes(faces.copy(), faces, self.layout)
 
@@ -64,6 +66,25 @@ def test_both_take_the_same_units_in_their_place():
     assert (mirrored == photo[..., ::-1]).all()
     assert (one[0] == x[1, 0]).all()
     assert (both.own == np.concatenate([x[:1, :2], x[:1, :2, :, ::-1]])).all()
+
+
+def test_a_face_that_is_drawn_again_is_not_encoded_again():
+    class Counting(Tint):
+        encoded = 0
+
+        def encode(self, faces, labels=None):
+            self.encoded += len(faces)
+            return super().encode(faces, labels)
+
+    plain = Counting()
+    codec = Mirrored(plain)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+    one, other = codec.encode(x[:1]), codec.encode(x[1:])
+    faces = [codec.decode(one.blend({"smiling": other}, {"smiling": s})) for s in (0, 0.5, 1)]
+    assert plain.encoded == 3
+    assert (faces[0] == Mirrored(Tint()).decode(one)).all()
+    assert (codec.decode(other) == Mirrored(Tint()).decode(other)).all()
+    assert plain.encoded == 4
 
 
 @pytest.mark.parametrize("asked", [True, False])
