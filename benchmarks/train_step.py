@@ -40,17 +40,11 @@ class Stepper:
     def __init__(self, settings: Settings, data: FaceData, channels_last: bool) -> None:
         self.settings, self.data = settings, data
         rehearsed = setup.rehearsal(settings, data)
-        self.method, self.run, self.labels = rehearsed.method, rehearsed.run, rehearsed.labels
+        self.method, self.run, self.step = rehearsed.method, rehearsed.run, rehearsed.step
         layout = torch.channels_last if channels_last else torch.contiguous_format
         for network in (*self.run.networks.values(), self.run.average):
             network.to(memory_format=layout)
-        self.x = rehearsed.x
         self.kinds = setup.kinds_of_step(self.method)
-
-    def step(self, number: int, times: int = 1) -> None:
-        for _ in range(times):
-            self.run.images_seen = number * self.settings.train.batch
-            loop.step(self.run, self.settings, self.method, self.x, self.labels)
 
     def seconds(self) -> float:
         """Of a step, every kind of step as often as it comes."""

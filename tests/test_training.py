@@ -313,7 +313,7 @@ def test_a_step_needs_nothing_of_the_host_once_it_has_been_computed(settings, fa
         with BetweenHostAndGpu() as operations:
             for number in kinds_of_step(method):
                 updates = {p: p.weights(number) for p in method.phases if p.weights(number)}
-                loop.update(run, method, updates, x, labels, 0)
+                loop.update(run, method, updates, x, labels)
     assert operations.found == set()
     with BetweenHostAndGpu() as operations:
         float(labels.sum())

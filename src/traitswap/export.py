@@ -66,7 +66,7 @@ def write_onnx(codec: TorchCodec, folder: Path) -> None:
     x = torch.zeros(2, 3, codec.size, codec.size)
     with torch.no_grad():
         embedding = generator.encode(x)
-        own = embedding[:, : generator.layout.swapped_channels]
+        own = generator.units(embedding)
     batch = torch.export.Dim("batch")
     for name, network, inputs in (
         (ENCODER_NAME, _Encode(generator), {"x": x}),

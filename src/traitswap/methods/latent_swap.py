@@ -43,13 +43,8 @@ class _Columns(NamedTuple):
     """Of each its position among the guide's."""
     related: Tensor
     """k × columns, bool."""
-    weights: tuple[Tensor, Tensor]
-    """Of each where it is swapped, in the generator's classification loss: early, and later."""
-
-    def to(self, device: torch.device) -> "_Columns":
-        early, later = (weights.to(device) for weights in self.weights)
-        owner, shown, of_guide, related = (t.to(device) for t in (self.owner, self.shown, self.of_guide, self.related))
-        return _Columns(owner, shown, of_guide, related, (early, later))
+    weights: Tensor
+    """2 × columns: of each where it is swapped, in the generator's classification loss, early and later."""
 
 
 class LatentSwap:
@@ -88,7 +83,7 @@ class LatentSwap:
                 shown=torch.nonzero(self.owner >= 0)[:, 0],
                 of_guide=torch.tensor(self.guide_columns),
                 related=related,
-                weights=(m.early_weight / sharing, torch.full((len(self.columns),), m.swapped_weight)),
+                weights=torch.stack([m.early_weight / sharing, torch.full((len(self.columns),), m.swapped_weight)]),
             )
         }
         self.phases = (
@@ -157,7 +152,7 @@ class LatentSwap:
     def _at(self, device: torch.device) -> _Columns:
         """Copied there once: a copy from the host would wait for a GPU."""
         if device not in self._columns:
-            self._columns[device] = self._columns[torch.device("cpu")].to(device)
+            self._columns[device] = _Columns(*(t.to(device) for t in self._columns[torch.device("cpu")]))
         return self._columns[device]
 
     def draw(self, labels: NDArray[Any], seed: int, images_seen: int, count: int) -> NDArray[np.int64]:

@@ -213,10 +213,6 @@ class Generator(TransferNetwork):
         embedding: Tensor = self.encoder(x)
         return embedding
 
-    def units(self, embedding: Tensor) -> Tensor:
-        """All that can be swapped of an embedding, N × k·u × s × s."""
-        return embedding[:, : self.layout.swapped_channels]
-
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         if own is None and isinstance(self.decoder, ResidualDecoder):
             own = self.encoder.own_units(photo, embedding.shape[2:])

@@ -34,6 +34,10 @@ class TransferNetwork(nn.Module, ABC):
         `own`: their own units, N × k·u × s × s. What needs them finds them anew if they are not given.
         """
 
+    def units(self, embedding: Tensor) -> Tensor:
+        """All that can be swapped of an embedding, N × k·u × s × s."""
+        return embedding[:, : self.layout.swapped_channels]
+
     def parts(self) -> dict[str, nn.Module]:
         """The modules that a weights folder holds, by name: all that `encode` and `decode` need."""
         return dict(self.named_children())
@@ -47,7 +51,7 @@ class TransferNetwork(nn.Module, ABC):
     def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:
         """Encode, exchange, decode: the path of use, on a batch of pairs."""
         embedding = self.encode(x)
-        return self.decode(self.exchanged(embedding, swapped), x, embedding[:, : self.layout.swapped_channels])
+        return self.decode(self.exchanged(embedding, swapped), x, self.units(embedding))
 
 
 def partner(batch: Tensor) -> Tensor:

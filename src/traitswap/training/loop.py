@@ -232,16 +232,15 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
     updates = {phase: weights for phase in method.phases if (weights := phase.weights(number))}
     for phase in updates:
         set_rate(run.optimizers[phase.module], learning_rate(t, run.images_seen))
-    images_seen = run.images_seen
 
     def compute(x: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return update(run, method, updates, x, labels, images_seen)
+        return update(run, method, updates, x, labels)
 
     if run.graphs is None:
         parts = compute(x, labels)
     else:
         due = tuple((phase.name, *weights) for phase, weights in updates.items())
-        parts = run.graphs((due, method.stage(images_seen)), compute, x, labels)
+        parts = run.graphs((due, method.stage(run.images_seen)), compute, x, labels)
     for key, part in parts.items():
         total, count = run.sums.get(key, (part.new_zeros(()), 0))
         run.sums[key] = (total + part, count + 1)
@@ -250,18 +249,13 @@ def step(run: Run, settings: Settings, method: Method, x: Tensor, labels: Tensor
 
 
 def update(
-    run: Run,
-    method: Method,
-    updates: Mapping[Phase, Mapping[str, float]],
-    x: Tensor,
-    labels: Tensor,
-    images_seen: int,
+    run: Run, method: Method, updates: Mapping[Phase, Mapping[str, float]], x: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
     """The phases of a step, with the weights of the terms that are due. Returns all losses, by phase and name.
 
     May be recorded on a GPU: it neither waits for the GPU's numbers nor hands it any of the host's.
     """
-    shared = method.prepare(run.networks, x, labels, images_seen, [phase.name for phase in updates])
+    shared = method.prepare(run.networks, x, labels, run.images_seen, [phase.name for phase in updates])
     losses: dict[str, Tensor] = {}
     for phase, weights in updates.items():
         for name, network in run.networks.items():

@@ -212,10 +212,17 @@ class Estimate:
 class Rehearsal:
     """A new run, and random pictures and labels to take steps on."""
 
+    settings: Settings
     method: Method
     run: Run
     x: Tensor
     labels: Tensor
+
+    def step(self, number: int, times: int = 1) -> None:
+        """Step `number` of a run, so many times; a GPU may still be at it then."""
+        for _ in range(times):
+            self.run.images_seen = number * self.settings.train.batch
+            step(self.run, self.settings, self.method, self.x, self.labels)
 
 
 def rehearsal(settings: Settings, data: FaceData) -> Rehearsal:
@@ -226,14 +233,14 @@ def rehearsal(settings: Settings, data: FaceData) -> Rehearsal:
     run = start(settings, method)
     size = settings.network.size
     x = torch.rand(settings.train.batch, 3, size, size, device=run.fabric.device) * 2 - 1
-    return Rehearsal(method, run, x, (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float())
+    return Rehearsal(settings, method, run, x, (torch.rand(len(x), len(method.columns), device=x.device) < 0.5).float())
 
 
 def estimate(settings: Settings, data: FaceData) -> Estimate:
     """What a run takes here, from steps of every kind on random pictures."""
     data.columns_of(settings.layout.columns)
     rehearsed = rehearsal(settings, data)
-    method, run, x, labels = rehearsed.method, rehearsed.run, rehearsed.x, rehearsed.labels
+    run = rehearsed.run
     held, most, seconds = 0, 0, 0.0
 
     def pack(tensor: Tensor) -> Tensor:
@@ -241,24 +248,16 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
         held += tensor.nbytes if not isinstance(tensor, nn.Parameter) else 0
         return tensor
 
-    for number, share in kinds_of_step(method).items():
+    for number, share in kinds_of_step(rehearsed.method).items():
         held = 0
-
-        def take(steps: int, number: int = number) -> None:
-            for _ in range(steps):
-                run.images_seen = number * settings.train.batch
-                step(run, settings, method, x, labels)
-            if run.fabric.device.type == "cuda":
-                torch.cuda.synchronize()
-
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            take(1)
+            rehearsed.step(number)
         most = max(most, held)
         if run.graphs is not None:
-            take(WARM_UP)
-        began = time.perf_counter()
-        take(2)
-        seconds += share * (time.perf_counter() - began) / 2
+            rehearsed.step(number, WARM_UP)
+        began = _now(run)
+        rehearsed.step(number, 2)
+        seconds += share * (_now(run) - began) / 2
     counts = parameter_counts({name: run.networks[name].module for name in run.optimizers})
     weights = sum(counts.values()) * 4
     return Estimate(
@@ -267,6 +266,13 @@ def estimate(settings: Settings, data: FaceData) -> Estimate:
         seconds_per_step=seconds,
         steps=settings.train.images // settings.train.batch,
     )
+
+
+def _now(run: Run) -> float:
+    """Seconds, once a GPU has done what it was given."""
+    if run.fabric.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def kinds_of_step(method: Method) -> dict[int, float]:
