@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from traitswap.attributes import Layout, attributes_from
+from traitswap.attributes import Layout, attributes_from, check_attributes
 from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.errors import TraitswapError, nearest
 from traitswap.settings import ClassifierSettings as ClassifierSettings
 from traitswap.settings import DataSettings as DataSettings
 from traitswap.settings import MethodBase, NetworkBase, Positive, Share, Weight, Widths
+from traitswap.settings import ModelSettings as ModelSettings
 from traitswap.settings import Settings as Settings
 from traitswap.settings import TrainSettings as TrainSettings
 
@@ -65,7 +66,7 @@ class NetworkSettings(NetworkBase):
     @model_validator(mode="after")
     def _divisible(self) -> "NetworkSettings":
         self.check_strides(
-            ("the stride of network.widths", self.patch * 2 ** (len(self.widths) - 1)),
+            ("the stride of network.widths", self.stride),
             ("the stride of network.discriminator_widths", 2 ** len(self.discriminator_widths)),
             ("network.unit_size", self.unit_size if self.pool_units else 1),
         )
@@ -79,6 +80,11 @@ class NetworkSettings(NetworkBase):
                 f"{len(self.discriminator_widths)} layers"
             )
         return self
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a face to one of the embedding."""
+        return self.patch << (len(self.widths) - 1)
 
 
 class MethodSettings(MethodBase):
@@ -156,6 +162,40 @@ class LatentSwapSettings(Settings):
         return Layout(attributes_from(self.attributes), self.network.unit_channels, self.network.rest_channels)
 
 
+class JoinedMethod(MethodBase):
+    name: Literal["joined"] = "joined"
+
+
+class JoinedSettings(ModelSettings):
+    """Of weights that `traitswap join` made of several, which were trained with `parts`."""
+
+    method: JoinedMethod = JoinedMethod()
+    parts: Annotated[tuple[LatentSwapSettings, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "JoinedSettings":
+        if not all(part.network.residual for part in self.parts):
+            raise ValueError("network.residual is off: only changes of a photo can be added up, not whole pictures")
+        alike: dict[str, list[object]] = {
+            "network.size": [part.network.size for part in self.parts],
+            "network.unit_channels": [part.network.unit_channels for part in self.parts],
+            "the stride of network.widths": [part.network.stride for part in self.parts],
+            "data": [part.data for part in self.parts],
+        }
+        for what, values in alike.items():
+            if any(value != values[0] for value in values):
+                raise ValueError(f"{what} differs ({', '.join(map(str, values))})")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """The units of all, then what each knows of the rest."""
+        layouts = [part.layout for part in self.parts]
+        attributes = tuple(a for layout in layouts for a in layout.attributes)
+        check_attributes(attributes)
+        return Layout(attributes, layouts[0].unit_channels, sum(layout.rest_channels for layout in layouts))
+
+
 _METHODS: dict[str, type[Settings]] = {
     "latent-swap": LatentSwapSettings,
     "stargan": StarGANSettings,
@@ -191,7 +231,7 @@ def load_settings(
         _override(table, override)
     if attributes is not None:
         table["attributes"] = dict(attributes)
-    settings = parse_settings(table, preset)
+    settings = _validated(_known_method(_method_of(table)), table, preset)
     if method not in (None, settings.method.name):
         raise TraitswapError(
             f"the preset {preset} is of the method {settings.method.name}, not {method}; presets of {method}: "
@@ -202,9 +242,10 @@ def load_settings(
     return settings
 
 
-def parse_settings(table: Mapping[str, Any], origin: str) -> Settings:
+def parse_settings(table: Mapping[str, Any], origin: str) -> ModelSettings:
     """Validated settings from a plain table, of the class of its `method.name`; `origin` names it in the error."""
-    return _validated(_known_method(_method_of(table)), table, origin)
+    name = _method_of(table)
+    return _validated(JoinedSettings if name == "joined" else _known_method(name), table, origin)
 
 
 def _method_of(table: Mapping[str, Any]) -> str:

@@ -92,15 +92,25 @@ class TrainSettings(Frozen):
     """Images from which the batch-normalization statistics of the use path are taken."""
 
 
-class Settings(Frozen):
-    """Everything that determines a training run besides the data's place and the machine: what all methods share."""
+class ModelSettings(Frozen):
+    """What a model is, whatever it was trained with: all that its use and its evaluation need."""
 
     preset: str
     attributes: dict[str, tuple[str, ...]]
     network: NetworkBase
     method: MethodBase
-    train: TrainSettings = TrainSettings()
     data: DataSettings = DataSettings()
+
+    @property
+    def layout(self) -> Layout:
+        """The attributes, and how the method's embedding is cut into their units."""
+        raise NotImplementedError
+
+
+class Settings(ModelSettings):
+    """Everything that determines a training run besides the data's place and the machine: what all methods share."""
+
+    train: TrainSettings = TrainSettings()
     classifier: ClassifierSettings = ClassifierSettings()
 
     @model_validator(mode="after")
@@ -108,8 +118,3 @@ class Settings(Frozen):
         if self.network.size % self.classifier.size:
             raise ValueError(f"size {self.network.size} is not a multiple of classifier.size {self.classifier.size}")
         return self
-
-    @property
-    def layout(self) -> Layout:
-        """The attributes, and how the method's embedding is cut into their units."""
-        raise NotImplementedError

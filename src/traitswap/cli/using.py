@@ -321,7 +321,8 @@ def info(weights: WeightsArgument = None) -> None:
     settings = parse_settings(config["settings"], str(weights))
     parts: dict[str, int] = {}
     for name, array in load_tensors(weights).items():
-        part = name.partition(".")[0]
+        # Of joined weights, the encoders together and the decoders.
+        part = name.lstrip("0123456789.").partition(".")[0]
         parts[part] = parts.get(part, 0) + array.size
     layout = settings.layout
     lines = {

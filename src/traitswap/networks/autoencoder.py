@@ -175,7 +175,7 @@ class Verification(nn.Module):
 
     def __init__(self, settings: NetworkSettings, layout: Layout, averaged: bool) -> None:
         super().__init__()
-        side = settings.size // (settings.patch * 2 ** (len(settings.widths) - 1))
+        side = settings.size // settings.stride
         self.attributes = len(layout.attributes)
         self.averaged = averaged
         inputs = layout.unit_channels * (1 if averaged else side * side)

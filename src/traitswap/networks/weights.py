@@ -15,7 +15,9 @@ from traitswap.checkpoint import KEYS, KIND, load_config, load_tensors, save_wei
 from traitswap.codec import Codec, Codes, FloatArray, LabelArray
 from traitswap.config import (
     ClassifierSettings,
+    JoinedSettings,
     LatentSwapSettings,
+    ModelSettings,
     Settings,
     parse_classifier_settings,
     parse_settings,
@@ -24,6 +26,7 @@ from traitswap.errors import TraitswapError
 from traitswap.networks.autoencoder import Generator
 from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.dna_gan import DNAGANGenerator
+from traitswap.networks.joined import JoinedGenerator
 from traitswap.networks.stargan import StarGANGenerator
 from traitswap.networks.transfer import TransferNetwork
 
@@ -108,13 +111,19 @@ def load_generator(folder: str | Path) -> TransferNetwork:
     return load_codec(Path(folder))[0].generator
 
 
-def new_generator(settings: Settings) -> TransferNetwork:
+def new_generator(settings: ModelSettings) -> TransferNetwork:
     """The generator of the settings' method, with new weights."""
     if isinstance(settings, StarGANSettings):
         return StarGANGenerator(settings.network, settings.layout)
     if isinstance(settings, DNAGANSettings):
         return DNAGANGenerator(settings.network, settings.layout)
+    if isinstance(settings, JoinedSettings):
+        return JoinedGenerator([_new_latent_swap(part) for part in settings.parts], settings.layout)
     assert isinstance(settings, LatentSwapSettings)
+    return _new_latent_swap(settings)
+
+
+def _new_latent_swap(settings: LatentSwapSettings) -> Generator:
     return Generator(settings.network, settings.layout, settings.method.verify_averaged)
 
 

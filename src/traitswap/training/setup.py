@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from traitswap.baselines import DNAGANSettings, StarGANSettings
 from traitswap.checkpoint import CONFIG_NAME
-from traitswap.config import ClassifierSettings, LatentSwapSettings, Settings, parse_settings
+from traitswap.config import ClassifierSettings, LatentSwapSettings, ModelSettings, Settings, parse_settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
 from traitswap.data.pairs import held_out_pairs
@@ -58,7 +58,7 @@ class Classifiers:
     health: Path | None = None
 
 
-def read_faces(where: str, settings: Settings, on_problem: OnProblem, console: Console) -> FaceData:
+def read_faces(where: str, settings: ModelSettings, on_problem: OnProblem, console: Console) -> FaceData:
     """The decoded faces, with a bar while decoding and a line for each problem."""
     with bar("decode", console) as progress:
         task = progress.add_task("images", total=None)

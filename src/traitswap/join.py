@@ -1,0 +1,83 @@
+"""Weights that learnt different attributes, as one weights folder. No torch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from traitswap.checkpoint import (
+    KEYS,
+    KIND,
+    drawing_of,
+    load_config,
+    load_tensors,
+    save_weights,
+)
+from traitswap.config import JoinedSettings, LatentSwapSettings, parse_settings
+from traitswap.errors import TraitswapError
+from traitswap.files import written_whole
+from traitswap.styles import Styles, load_styles, save_styles
+
+
+def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
+    """Writes a weights folder that knows the attributes of all, in their order, with their styles; returns their names.
+
+    Each keeps its networks, and adds its change to the photo. Raises `TraitswapError`, and writes nothing, unless all
+    are of the paper's method with `network.residual`, of faces and units of one size, and know different attributes and
+    label columns.
+    """
+    configs = [load_config(folder, KIND, KEYS) for folder in weights]
+    parts: list[LatentSwapSettings] = []
+    tensors: dict[str, Any] = {}
+    for folder, config in zip(weights, configs, strict=True):
+        settings = parse_settings(config["settings"], str(folder))
+        loaded = load_tensors(folder)
+        if isinstance(settings, LatentSwapSettings):
+            tensors |= {f"{len(parts)}.{name}": array for name, array in loaded.items()}
+            parts.append(settings)
+        elif isinstance(settings, JoinedSettings):
+            for name, array in loaded.items():
+                number, _, rest = name.partition(".")
+                tensors[f"{len(parts) + int(number)}.{rest}"] = array
+            parts += settings.parts
+        else:
+            raise TraitswapError(f"{folder} is of the method {settings.method.name}; only latent-swap can be joined")
+    table = {
+        "preset": _listed(config["preset"] for config in configs),
+        "attributes": {name: columns for part in parts for name, columns in part.attributes.items()},
+        "network": {"size": parts[0].network.size},
+        "method": {"name": "joined"},
+        "data": parts[0].data.model_dump(mode="json"),
+        "parts": [part.model_dump(mode="json") for part in parts],
+    }
+    layout = parse_settings(table, "joined weights").layout
+    drawings = [drawing_of(config) for config in configs]
+    config = {
+        "kind": KIND,
+        "attributes": table["attributes"],
+        "size": parts[0].network.size,
+        "preset": table["preset"],
+        "training_data": _together([config["training_data"] for config in configs]),
+        "images_seen": sum(config["images_seen"] for config in configs),
+        "settings": table,
+        "confined": [name for drawing in drawings for name in drawing.confined],
+        "mirrored": any(drawing.mirrored for drawing in drawings),
+    }
+    styles = [load_styles(folder, layout) for folder in weights]
+    with written_whole(out) as fresh:
+        save_weights(fresh, tensors, config)
+        save_styles(fresh, Styles({name: units for one in styles for name, units in one.units.items()}))
+    return layout.names
+
+
+def _together(data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One description of all training sets, each counted once."""
+    sets = list({one["fingerprint"]: one for one in data}.values())
+    return {
+        "name": _listed(one["name"] for one in sets),
+        "fingerprint": _listed(one["fingerprint"] for one in sets),
+        "train_images": sum(one["train_images"] for one in sets),
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " + ".join(dict.fromkeys(names))
