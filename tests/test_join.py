@@ -16,7 +16,7 @@ from traitswap.onnx_codec import load_onnx_codec
 from traitswap.styles import Styles, load_styles, save_styles
 
 from .conftest import SMALL, save_new_weights, small_settings
-from .test_cli import ok
+from .test_cli import ok, refused
 
 HAIR, SMILE, BANGS = {"hair_color": ["Black_Hair", "Blond_Hair"]}, {"smiling": ["Smiling"]}, {"bangs": ["Bangs"]}
 
@@ -134,6 +134,17 @@ def test_all_that_is_done_with_weights_is_done_with_joined_ones(tmp_path, capsys
     assert set(report["attributes"]) == {"hair_color", "smiling"}
     pipe = TransferPipeline.from_pretrained(out)
     assert {name: len(styles) > 0 for name, styles in pipe.styles.items()} == {"hair_color": True, "smiling": True}
+
+
+def test_one_folder_alone_is_joined_to_the_packaged_weights(tmp_path, capsys):
+    save_new_weights(load_settings("lite", (), {"beard": ["Beard"]}), tmp_path / "beard")
+    ok(["join", str(tmp_path / "beard"), "-o", str(tmp_path / "out")])
+    packaged, pipe = (TransferPipeline.from_pretrained(*where) for where in ((), (tmp_path / "out",)))
+    assert pipe.attributes == (*packaged.attributes, "beard")
+    assert pipe.styles == {**packaged.styles, "beard": ()}
+    assert pipe.config["mirrored"] == packaged.config["mirrored"]
+    refused(capsys, ["join", str(tmp_path / "beard"), "-o", str(tmp_path / "out")], "exists")
+    refused(capsys, ["join", str(tmp_path), "-o", str(tmp_path / "new")], "is not a weights folder")
 
 
 @pytest.mark.parametrize(

@@ -304,21 +304,24 @@ def find_styles(
 
 @app.command()
 def join(
-    weights: Annotated[list[Path], typer.Argument(help="Weights folders, two or more, of different attributes.")],
+    weights: Annotated[
+        list[Path],
+        typer.Argument(help="Weights folders of different attributes; one alone joins those of the package."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write.")],
 ) -> None:
     """Make one of weights that learnt different attributes: a beard of your own beside what another model knows.
 
     The encoders, decoders and styles of all are kept as they are; each adds its change to the photo, and its time. They
-    must be of the paper's method with network.residual, as of the presets traitswap, lite and tiny, and of one size.
+    must be of the paper's method with network.residual, as of the presets traitswap and lite, and of one size.
     """
+    from traitswap.checkpoint import PACKAGED_WEIGHTS
     from traitswap.join import join as write
 
-    if len(weights) < 2:
-        raise TraitswapError("one weights folder is given; expected two or more")
     if output.exists():
         raise TraitswapError(f"{output} exists: give another --output, or remove it first")
-    typer.echo(f"wrote {output}: {', '.join(write(weights, output))}")
+    names = write(weights if len(weights) > 1 else [PACKAGED_WEIGHTS, *weights], output)
+    typer.echo(f"wrote {output}: {', '.join(names)}")
 
 
 @app.command()
