@@ -32,13 +32,14 @@ class Drawing(NamedTuple):
     """Each face is also drawn mirrored (`mirrored`)."""
 
 
-def drawing_of(config: Mapping[str, Any]) -> Drawing:
-    """What a config.json, or the protocol of a report, says of it. Raises `TraitswapError` if it makes no sense."""
+def drawing_of(config: Mapping[str, Any], origin: object) -> Drawing:
+    """What a config.json, or the protocol of a report, says of it; `origin` names it in the error if that makes no
+    sense."""
     confined, mirrored = config.get("confined", []), config.get("mirrored", False)
     names = isinstance(confined, list | tuple) and all(isinstance(name, str) for name in confined)
     if not names or not isinstance(mirrored, bool):
         raise TraitswapError(
-            f"{CONFIG_NAME} says confined: {json.dumps(confined)}, mirrored: {json.dumps(mirrored)}; "
+            f"{origin} says confined: {json.dumps(confined)}, mirrored: {json.dumps(mirrored)}; "
             "expected a list of attributes' names, and true or false"
         )
     return Drawing(tuple(confined), mirrored)

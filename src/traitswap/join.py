@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from traitswap.checkpoint import (
+    CONFIG_NAME,
     KEYS,
     KIND,
     drawing_of,
@@ -50,7 +51,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "parts": [part.model_dump(mode="json") for part in parts],
     }
     layout = parse_settings(table, "joined weights").layout
-    drawings = [drawing_of(config) for config in configs]
+    drawings = [drawing_of(config, folder / CONFIG_NAME) for folder, config in zip(weights, configs, strict=True)]
     config = {
         "kind": KIND,
         "attributes": table["attributes"],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, drawing_of, load_config
+from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, PACKAGED_WEIGHTS, drawing_of, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
 from traitswap.editing import as_levels, as_pixels, edited
@@ -91,7 +91,7 @@ class TransferPipeline:
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
-        drawing = drawing_of(config or {})
+        drawing = drawing_of(config or {}, CONFIG_NAME)
         self._codec = Mirrored(codec) if drawing.mirrored else codec
         self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})

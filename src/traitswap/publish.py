@@ -34,7 +34,7 @@ def publish(weights: Path, card: Path, report: Path, out: Path) -> float:
     """
     found = _report_of(report, sha256_of(weights / WEIGHTS_NAME))
     text = _filled(card, found)
-    as_measured = drawing_of(found["protocol"])
+    as_measured = drawing_of(found["protocol"], report)
     codec, config = load_codec(weights)
     codec.layout.check_names(as_measured.confined)
     with written_whole(out) as fresh:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from traitswap import progress
 from traitswap.attributes import Attribute
-from traitswap.checkpoint import WEIGHTS_NAME, drawing_of, sha256_of
+from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, drawing_of, sha256_of
 from traitswap.codec import Codec
 from traitswap.config import DataSettings, parse_settings
 from traitswap.data import drawn
@@ -77,7 +77,7 @@ class Evaluator:
     def evaluate(self, weights: Path) -> dict[str, Any]:
         """The report on one weights folder: `protocol`, and every number with its name."""
         plain, config = load_codec(weights)
-        drawing = drawing_of(config)
+        drawing = drawing_of(config, weights / CONFIG_NAME)
         mirrored = drawing.mirrored or self._request.mirrored
         codec: Codec = Mirrored(plain) if mirrored else plain
         settings = parse_settings(config["settings"], str(weights))
