@@ -36,7 +36,7 @@ OnProblemOption = Annotated[
     str, typer.Option("--on-problem", help="stop or skip: what to do about missing or unreadable images and labels.")
 ]
 Preset = Annotated[
-    str, typer.Option("--preset", "-p", help="traitswap, lite, tiny, paper, or the path of a .toml file.")
+    str, typer.Option("--preset", "-p", help="traitswap, single, lite, tiny, paper, or the path of a .toml file.")
 ]
 Method = Annotated[
     str | None,
@@ -313,7 +313,7 @@ def join(
     """Make one of weights that learnt different attributes: a beard of your own beside what another model knows.
 
     The encoders, decoders and styles of all are kept as they are; each adds its change to the photo, and its time. They
-    must be of the paper's method with network.residual, as of the presets traitswap and lite, and of one size.
+    must be of the paper's method with network.residual, as of the presets traitswap, single and lite, and of one size.
     """
     from traitswap.checkpoint import PACKAGED_WEIGHTS
     from traitswap.join import join as write
