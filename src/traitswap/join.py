@@ -31,17 +31,17 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
     tensors: dict[str, Any] = {}
     for folder, config in zip(weights, configs, strict=True):
         settings = parse_settings(config["settings"], str(folder))
-        loaded = load_tensors(folder)
         if isinstance(settings, LatentSwapSettings):
-            tensors |= {f"{len(parts)}.{name}": array for name, array in loaded.items()}
-            parts.append(settings)
+            members = {"": settings}
         elif isinstance(settings, JoinedSettings):
-            for name, array in loaded.items():
-                number, _, rest = name.partition(".")
-                tensors[f"{len(parts) + int(number)}.{rest}"] = array
-            parts += settings.parts
+            members = {f"{i}.": part for i, part in enumerate(settings.parts)}
         else:
             raise TraitswapError(f"{folder} is of the method {settings.method.name}; only latent-swap can be joined")
+        loaded = load_tensors(folder)
+        for prefix, part in members.items():
+            own = {name.removeprefix(prefix): a for name, a in loaded.items() if name.startswith(prefix)}
+            tensors |= {f"{len(parts)}.{name}": array for name, array in own.items()}
+            parts.append(part)
     table = {
         "preset": _listed(config["preset"] for config in configs),
         "attributes": {name: columns for part in parts for name, columns in part.attributes.items()},
