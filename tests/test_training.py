@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from traitswap.checkpoint import load_tensors
 from traitswap.data.pairs import held_out_pairs, images_at
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
@@ -112,6 +113,18 @@ def test_saved_weights_give_the_same_pictures(settings, faces, whole, tmp_path):
 def faces_and_labels(faces, codec, count):
     x = to_network(faces.images[:count].transpose(0, 3, 1, 2).astype(np.float32))
     return x, faces.columns_of(codec.layout.columns)[:count]
+
+
+def test_the_weights_of_every_grid_are_kept_where_that_is_asked(settings, faces, whole, tmp_path):
+    assert not (whole / "kept").exists()
+    run(settings, faces, tmp_path / "run", images=8)
+    # Also from here on: it changes nothing of a run.
+    keeping = settings.model_copy(update={"train": settings.train.model_copy(update={"keep_weights": True})})
+    run(keeping, faces, tmp_path / "run")
+    [kept] = (tmp_path / "run" / "kept").iterdir()
+    assert kept.name == "000000016"
+    kept, last, other = (load_tensors(folder) for folder in (kept, tmp_path / "run" / "weights", whole / "weights"))
+    assert all((kept[name] == last[name]).all() and (last[name] == other[name]).all() for name in other)
 
 
 def test_a_batch_equals_its_singles(faces, whole):

@@ -87,6 +87,8 @@ class TrainSettings(Frozen):
     report_images: Positive = 1_600
     save_images: Positive = 16_000
     sample_images: Positive = 16_000
+    keep_weights: bool = False
+    """The weights of every grid of samples are kept, not only the newest: the best to look at may not be the last."""
     health_pairs: Positive = 128
     statistics_images: Positive = 1_280
     """Images from which the batch-normalization statistics of the use path are taken."""

@@ -373,10 +373,12 @@ def review(
     codec = TorchCodec(run.average, settings.network.size)
     line, values = health.check(codec)
     reporter.health(run.images_seen, line, values)
-    health.sample(codec, out / "samples" / f"{run.images_seen:09d}.png")
+    name = f"{run.images_seen:09d}"
+    health.sample(codec, out / "samples" / f"{name}.png")
     data = feed.data
     about = {"name": data.source_name, "fingerprint": data.fingerprint, "train_images": len(feed)}
-    save_codec(out / "weights", codec, settings, about, run.images_seen)
+    for folder in ("weights", f"kept/{name}") if settings.train.keep_weights else ("weights",):
+        save_codec(out / folder, codec, settings, about, run.images_seen)
 
 
 def statistics_batches(settings: Settings, feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,7 +20,7 @@ _STATE_NAME = re.compile(r"state-(\d+)\.pt")
 _FREE = {
     *(
         f"settings.train.{key}"
-        for key in ("images", "graphs", "report_images", "save_images", "sample_images", "health_pairs")
+        for key in ("images", "graphs", "report_images", "save_images", "sample_images", "keep_weights", "health_pairs")
     ),
     "data.name",
 }
@@ -45,7 +45,7 @@ def open_run(settings: Settings, data: FaceData, out: Path) -> None:
             raise TraitswapError(f"{out} was begun otherwise ({'; '.join(changed)}): give the same, or another --out")
     with written_whole(path) as fresh:
         fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
-    for place in (path, out / "weights"):
+    for place in (path, out / "weights", out / "kept" / "*"):
         remove_leftovers(place)
 
 
