@@ -8,6 +8,7 @@ from traitswap.checkpoint import (
     CONFIG_NAME,
     KEYS,
     KIND,
+    Drawing,
     drawing_of,
     load_config,
     load_tensors,
@@ -29,6 +30,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
     configs = [load_config(folder, KIND, KEYS) for folder in weights]
     parts: list[LatentSwapSettings] = []
     tensors: dict[str, Any] = {}
+    drawings: list[Drawing] = []
     for folder, config in zip(weights, configs, strict=True):
         settings = parse_settings(config["settings"], str(folder))
         if isinstance(settings, LatentSwapSettings):
@@ -37,6 +39,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
             members = {f"{i}.": part for i, part in enumerate(settings.parts)}
         else:
             raise TraitswapError(f"{folder} is of the method {settings.method.name}; only latent-swap can be joined")
+        drawings.append(drawing_of(config, folder / CONFIG_NAME))
         loaded = load_tensors(folder)
         for prefix, part in members.items():
             own = {name.removeprefix(prefix): a for name, a in loaded.items() if name.startswith(prefix)}
@@ -51,7 +54,6 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "parts": [part.model_dump(mode="json") for part in parts],
     }
     layout = parse_settings(table, "joined weights").layout
-    drawings = [drawing_of(config, folder / CONFIG_NAME) for folder, config in zip(weights, configs, strict=True)]
     config = {
         "kind": KIND,
         "attributes": table["attributes"],

@@ -241,8 +241,7 @@ def export(
     needs("export", "torch", "onnx", "onnxscript")
     from traitswap.export import export as write
 
-    if output.exists():
-        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+    _check_free(output)
     difference = write(weights, output)
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.1f} MB" for file in sorted(output.glob("*.onnx")))
     typer.echo(f"wrote {output} ({sizes}); faces differ from torch's by {difference * 127.5:.1g} of 255 at most")
@@ -265,8 +264,7 @@ def publish(
     needs("export", "torch", "onnx", "onnxscript")
     from traitswap.publish import publish as write
 
-    if output.exists():
-        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+    _check_free(output)
     difference = write(weights, card, report, output)
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.2f} MB" for file in sorted(output.iterdir()))
     typer.echo(f"wrote {output} ({sizes}); faces differ by {difference * 127.5:.1g} of 255 at most")
@@ -318,8 +316,7 @@ def join(
     from traitswap.checkpoint import PACKAGED_WEIGHTS
     from traitswap.join import join as write
 
-    if output.exists():
-        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+    _check_free(output)
     names = write(weights if len(weights) > 1 else [PACKAGED_WEIGHTS, *weights], output)
     typer.echo(f"wrote {output}: {', '.join(names)}")
 
@@ -347,6 +344,11 @@ def _settings(preset: str, changes: Sequence[str], attributes: Sequence[str], me
     if chosen:
         check_attributes(chosen)
     return load_settings(preset, changes, {a.name: a.columns for a in chosen} if chosen else None, method)
+
+
+def _check_free(output: Path) -> None:
+    if output.exists():
+        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
 
 
 def _print_estimate(settings: "Settings", estimate: Any) -> None:
