@@ -37,7 +37,7 @@ def report_of(weights, file):
         "protocol": {
             "weights_sha256": sha256_of(weights / WEIGHTS_NAME), "data": "drawn", "split": "val", "pairs": 700,
             "seed": 3, "pairing": "at random", "judge": {"sha256": "0123456789abcdef"},
-            "confined": ["hair_color"], "mirrored": True,
+            "confined": {"hair_color": "hair"}, "mirrored": True,
         },
         "attributes": {"smiling": {**one, "identity": None, "leaked": None, "unrelated": None}},
         "together": {"pairs": 600, "kept": 0.9, "identity": None, "leaked": None, "border_change": 0.1,
@@ -56,7 +56,7 @@ def test_published_weights_draw_the_same_and_say_how_good_they_are(weights, card
     out = tmp_path / "model"
     difference = publish(weights, card, report_of(weights, tmp_path / "r.json"), out)
     before, after = (json.loads((folder / CONFIG_NAME).read_text()) for folder in (weights, out))
-    assert after == {**before, "confined": ["hair_color"], "mirrored": True}
+    assert after == {**before, "confined": {"hair_color": "hair"}, "mirrored": True}
     tensors = load_tensors(out)
     assert {array.dtype for array in tensors.values() if array.dtype.kind == "f"} == {np.dtype(np.float16)}
     assert (out / WEIGHTS_NAME).stat().st_size < 0.7 * (weights / WEIGHTS_NAME).stat().st_size

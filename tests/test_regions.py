@@ -1,4 +1,4 @@
-"""A change of hair colour goes to the hair, and not to what borders on it or has its colour."""
+"""A change of hair colour goes to the hair, and to nothing of its colour beside it; one of glasses, to the eyes."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from traitswap.attributes import Attribute, Layout
 from traitswap.codec import Codes
+from traitswap.crops import FRAME
 from traitswap.data.cache import FaceData
 from traitswap.editing import as_pixels
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
 from traitswap.metrics.chunks import Judge, transferred
 from traitswap.pipeline import TransferPipeline
-from traitswap.regions import hair_region
+from traitswap.regions import eye_region, hair_region
 
 SIZE = 128
 HAIR, SKIN, WALL = (90, 60, 30), (220, 180, 160), (120, 140, 170)
@@ -60,6 +61,20 @@ def test_the_hair_is_in_and_all_else_is_out_to_the_bit(seed, strong, spill):
     assert (region == again).all()
 
 
+@pytest.mark.parametrize("size", [64, 128, 200])
+def test_eyes_are_in_and_mouth_hair_and_border_are_out(size):
+    region = eye_region(np.zeros((size, size, 3), np.uint8), np.zeros((size, size, 3), np.float32))
+    assert region.shape == (size, size)
+    assert region.dtype == np.float32
+    at = [region[int(y * size), int(x * size)] for x, y in FRAME]
+    assert at[:2] == [1, 1]
+    assert at[3:] == [0, 0], "the mouth's corners"
+    assert (region[int(0.48 * size), int(0.25 * size) : int(0.75 * size)] == 1).all(), "rims and temples"
+    assert not region[: size // 4].any()
+    assert not region[:, : size // 8].any()
+    assert ((region > 0) & (region < 1)).any(), "no hard edge"
+
+
 def test_what_cannot_be_told_is_left_as_it_is():
     face, hair, collar = scene()
     for change in (np.zeros((SIZE, SIZE, 3)), change_of(hair, collar, 5.0)):
@@ -90,7 +105,7 @@ def taking(hair, smile):
 
 @pytest.fixture
 def pipe():
-    return TransferPipeline(Spilling(), {"confined": ["hair_color"]})
+    return TransferPipeline(Spilling(), {"confined": {"hair_color": "hair"}})
 
 
 @pytest.fixture
@@ -138,7 +153,7 @@ def test_what_is_measured_is_what_users_get(pipe):
     judge = Judge(lambda faces: np.zeros((len(faces), 2), np.float32), Labelled.layout.columns)
     pairs, attributes = (np.array([0, 1]), np.array([2, 3])), Labelled.layout.attributes
     [plain] = transferred(Labelled(), data, pairs, judge, attributes)
-    [chunk] = transferred(Labelled(), data, pairs, judge, attributes, confined=("hair_color",))
+    [chunk] = transferred(Labelled(), data, pairs, judge, attributes, confined={"hair_color": "hair"})
     for results, free in zip(chunk.results, plain.results, strict=True):
         for result, item, taken in zip(results.faces, results.items, results.taken, strict=True):
             reference = chunk.codes[chunk.partner[[item]]]
@@ -148,12 +163,18 @@ def test_what_is_measured_is_what_users_get(pipe):
         assert (results.faces != free.faces).any() == (results.name != "smiling")
 
 
-@pytest.mark.parametrize("config", [{"confined": "hair_color"}, {"confined": 1}, {"confined": [1]}, {"mirrored": "no"}])
+@pytest.mark.parametrize("config", [{"confined": "hair_color"}, {"confined": ["hair_color"]}, {"mirrored": "no"}])
 def test_a_config_that_makes_no_sense_says_what_is_expected(config):
-    with pytest.raises(TraitswapError, match="expected a list of attributes' names, and true or false"):
+    with pytest.raises(TraitswapError, match="expected a region for each attribute that is confined, and true or"):
         TransferPipeline(Spilling(), config)
 
 
 def test_weights_that_confine_what_they_do_not_know_say_so():
     with pytest.raises(TraitswapError, match="no attribute 'hair'"):
-        TransferPipeline(Spilling(), {"confined": ["hair"]})
+        TransferPipeline(Spilling(), {"confined": {"hair": "hair"}})
+
+
+@pytest.mark.parametrize("region", ["nose", 1, ["hair"]])
+def test_a_region_that_is_not_known_says_which_are(region):
+    with pytest.raises(TraitswapError, match=r"hair_color cannot be confined to .*: the regions are hair and eyes"):
+        TransferPipeline(Spilling(), {"confined": {"hair_color": region}})

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,28 +21,6 @@ PACKAGED_WEIGHTS = Path(__file__).parent / "pretrained"
 KIND = "traitswap"
 KEYS = ("attributes", "size", "preset", "training_data", "images_seen", "settings")
 """What the config.json of a codec says."""
-
-
-class Drawing(NamedTuple):
-    """How faces are drawn with the networks of a weights folder."""
-
-    confined: tuple[str, ...]
-    """Attributes of the hair that change the hair alone (`editing`)."""
-    mirrored: bool
-    """Each face is also drawn mirrored (`mirrored`)."""
-
-
-def drawing_of(config: Mapping[str, Any], origin: object) -> Drawing:
-    """What a config.json, or the protocol of a report, says of it; `origin` names it in the error if that makes no
-    sense."""
-    confined, mirrored = config.get("confined", []), config.get("mirrored", False)
-    names = isinstance(confined, list | tuple) and all(isinstance(name, str) for name in confined)
-    if not names or not isinstance(mirrored, bool):
-        raise TraitswapError(
-            f"{origin} says confined: {json.dumps(confined)}, mirrored: {json.dumps(mirrored)}; "
-            "expected a list of attributes' names, and true or false"
-        )
-    return Drawing(tuple(confined), mirrored)
 
 
 def save_weights(folder: Path, tensors: Mapping[str, NDArray[Any]], config: Mapping[str, Any]) -> None:

@@ -1,12 +1,46 @@
 """Faces that take something, as users get them: what the model draws, but for what a confined attribute spills."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from traitswap.attributes import Layout
 from traitswap.codec import Codes, FloatArray
+from traitswap.errors import TraitswapError
 from traitswap.images import UInt8Array, to_pixels
-from traitswap.regions import hair_region
+from traitswap.regions import REGIONS
+
+
+class Drawing(NamedTuple):
+    """How faces are drawn with the networks of a weights folder."""
+
+    confined: dict[str, str]
+    """Attributes that change one region alone, each with its name (of `regions.REGIONS`)."""
+    mirrored: bool
+    """Each face is also drawn mirrored (`mirrored`)."""
+
+
+def drawing_of(config: Mapping[str, Any], origin: object, layout: Layout) -> Drawing:
+    """What a config.json, or the protocol of a report, says of it, for attributes of `layout`; `origin` names it in the
+    error if that makes no sense."""
+    confined, mirrored = config.get("confined", {}), config.get("mirrored", False)
+    if not isinstance(confined, dict) or not isinstance(mirrored, bool):
+        raise TraitswapError(
+            f"{origin} says confined: {json.dumps(confined)}, mirrored: {json.dumps(mirrored)}; "
+            "expected a region for each attribute that is confined, and true or false"
+        )
+    check_confined(confined, layout)
+    return Drawing(confined, mirrored)
+
+
+def check_confined(confined: Mapping[str, Any], layout: Layout) -> None:
+    """Raises `TraitswapError` unless `layout` has these attributes, and the regions are known."""
+    layout.check_names(confined)
+    for name, region in confined.items():
+        if region not in list(REGIONS):
+            raise TraitswapError(f"{name} cannot be confined to {region!r}: the regions are {' and '.join(REGIONS)}")
 
 
 def edited(
@@ -14,29 +48,29 @@ def edited(
     codes: Codes,
     references: Mapping[str, Codes],
     strength: Mapping[str, float] | None = None,
-    confined: Sequence[str] = (),
+    confined: Mapping[str, str] | None = None,
     rebuilt: FloatArray | None = None,
 ) -> FloatArray:
     """The N faces of `codes` with what they take, N × 3 × size × size, −1 … 1.
 
-    What a `confined` attribute adds to the face beside its hair (`regions.hair_region`) is taken away again. `rebuilt`:
-    the faces with nothing taken, if they are at hand; else they are decoded where they are needed.
+    What a `confined` attribute adds to the face beside its region (of `regions.REGIONS`, by attribute) is taken away
+    again. `rebuilt`: the faces with nothing taken, if they are at hand; else they are decoded where they are needed.
     """
     strength = strength or {}
     faces = decode(codes.blend(references, strength))
-    taken = [name for name in confined if name in references]
+    taken = {name: REGIONS[region] for name, region in (confined or {}).items() if name in references}
     if not taken:
         return faces
     if rebuilt is None:
         rebuilt = decode(codes)
     result = faces
-    for name in taken:
+    for name, region in taken.items():
         alone, amount = {name: references[name]}, strength.get(name, 1.0)
         own = (faces if len(references) == 1 else decode(codes.blend(alone, {name: amount}))) - rebuilt
         # As it would be at strength 1, so that a region does not move with a slider.
         whole = own if amount == 1 else decode(codes.blend(alone)) - rebuilt
         seen = as_pixels(codes.photo)
-        regions = np.stack([hair_region(face, added) for face, added in zip(seen, as_levels(whole), strict=True)])
+        regions = np.stack([region(face, added) for face, added in zip(seen, as_levels(whole), strict=True)])
         result = result - (1 - regions[:, None]) * own
     return result
 

@@ -8,13 +8,12 @@ from traitswap.checkpoint import (
     CONFIG_NAME,
     KEYS,
     KIND,
-    Drawing,
-    drawing_of,
     load_config,
     load_tensors,
     save_weights,
 )
 from traitswap.config import JoinedSettings, LatentSwapSettings, parse_settings
+from traitswap.editing import Drawing, drawing_of
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
 from traitswap.styles import Styles, load_styles, save_styles
@@ -39,7 +38,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
             members = {f"{i}.": part for i, part in enumerate(settings.parts)}
         else:
             raise TraitswapError(f"{folder} is of the method {settings.method.name}; only latent-swap can be joined")
-        drawings.append(drawing_of(config, folder / CONFIG_NAME))
+        drawings.append(drawing_of(config, folder / CONFIG_NAME, settings.layout))
         loaded = load_tensors(folder)
         for prefix, part in members.items():
             own = {name.removeprefix(prefix): a for name, a in loaded.items() if name.startswith(prefix)}
@@ -62,7 +61,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "training_data": _together([config["training_data"] for config in configs]),
         "images_seen": sum(config["images_seen"] for config in configs),
         "settings": table,
-        "confined": [name for drawing in drawings for name in drawing.confined],
+        "confined": {name: region for drawing in drawings for name, region in drawing.confined.items()},
         "mirrored": any(drawing.mirrored for drawing in drawings),
     }
     styles = [load_styles(folder, layout) for folder in weights]

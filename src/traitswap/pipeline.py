@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, PACKAGED_WEIGHTS, drawing_of, load_config
+from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, PACKAGED_WEIGHTS, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
-from traitswap.editing import as_levels, as_pixels, edited
+from traitswap.editing import as_levels, as_pixels, drawing_of, edited
 from traitswap.errors import TraitswapError
 from traitswap.images import (
     Photo,
@@ -91,13 +91,12 @@ class TransferPipeline:
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
-        drawing = drawing_of(config or {}, CONFIG_NAME)
+        drawing = drawing_of(config or {}, CONFIG_NAME, codec.layout)
         self._codec = Mirrored(codec) if drawing.mirrored else codec
         self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
         self._confined = drawing.confined
-        codec.layout.check_names(self._confined)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = PACKAGED_WEIGHTS) -> "TransferPipeline":

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, drawing_of, load_tensors, sha256_of, write_tensors
+from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_tensors, sha256_of, write_tensors
+from traitswap.editing import drawing_of
 from traitswap.errors import TraitswapError
 from traitswap.export import largest_difference, write_onnx
 from traitswap.files import written_whole
@@ -26,7 +27,7 @@ def publish(weights: Path, card: Path, report: Path, out: Path) -> float:
     """Writes a folder as model hubs expect it: config.json, model.safetensors in float16, styles, exported networks,
     and README.md: `card` with the evaluation at `PLACE`.
 
-    `report` is a JSON of `traitswap evaluate` of these weights; what it confines to the hair (`editing`), they do, and
+    `report` is a JSON of `traitswap evaluate` of these weights; what it confines to a region (`editing`), they do, and
     they draw faces mirrored as well if it did (`mirrored`).
     Returns the largest difference of a transfer from the weights as they were (faces in −1 … 1). Raises
     `TraitswapError`, and writes nothing, if it is more than `TOLERANCE`, the report is of other weights, or the card
@@ -34,9 +35,8 @@ def publish(weights: Path, card: Path, report: Path, out: Path) -> float:
     """
     found = _report_of(report, sha256_of(weights / WEIGHTS_NAME))
     text = _filled(card, found)
-    as_measured = drawing_of(found["protocol"], report)
     codec, config = load_codec(weights)
-    codec.layout.check_names(as_measured.confined)
+    as_measured = drawing_of(found["protocol"], report, codec.layout)
     with written_whole(out) as fresh:
         fresh.mkdir()
         (fresh / CONFIG_NAME).write_text(json.dumps({**config, **as_measured._asdict()}, indent=2) + "\n", "utf-8")

@@ -1,10 +1,13 @@
-"""Where hair is, and nothing that borders on it or is of its colour."""
+"""The parts of a face that an attribute may be confined to."""
+
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from traitswap.codec import FloatArray
+from traitswap.crops import FRAME
 from traitswap.images import Pixel, UInt8Array
 
 SIDE = 64
@@ -16,6 +19,9 @@ LEAST = 8.0
 """Levels of 256. Where the strongest change is below, there is nothing to tell hair by."""
 SMALLEST = 0.1
 """Parts below this share of the largest are taken for something else."""
+EYES_NEAR, EYES_FAR = 0.15, 0.21
+"""Distances from the line between the eyes, as shares of the square's side: glasses reach to the first, and what they
+change fades up to the second."""
 # As shares of the square's side (`crops.FRAME`): an ellipse round eyes, nose and mouth, in which there is no hair, and
 # the mouth's height, below which hair reaches but does not begin.
 _MIDDLE, _RADII, _MOUTH = (0.5, 0.64), (0.16, 0.18), 0.73
@@ -46,6 +52,19 @@ def hair_region(face: UInt8Array, change: FloatArray) -> FloatArray:
     fine = cv2.resize(region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     grown = cv2.dilate((fine > 0.4).astype(np.float32), np.ones((3, 3), np.uint8))
     return np.asarray(cv2.GaussianBlur(grown, (5, 5), 1.0), np.float32)
+
+
+def eye_region(face: UInt8Array, change: FloatArray) -> FloatArray:
+    """Round the eyes of a face (S × S × 3), wherever its `change` is: S × S, 1 there, 0 elsewhere, with a soft edge."""
+    size = len(face)
+    (left, eyes), (right, _) = FRAME[:2]
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    distance = np.hypot(x - np.clip(x, left, right), y - eyes)
+    return np.asarray(np.clip((EYES_FAR - distance) / (EYES_FAR - EYES_NEAR), 0, 1), np.float32)
+
+
+REGIONS: Mapping[str, Callable[[UInt8Array, FloatArray], FloatArray]] = {"hair": hair_region, "eyes": eye_region}
+"""By name, what finds them: of a face and its change by the attribute, S × S × 3 in 256 levels, 1 in the region."""
 
 
 def _shrunk(image: NDArray[Pixel]) -> NDArray[Pixel]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from traitswap.cli.extras import needs
+from traitswap.cli.using import named
 from traitswap.errors import TraitswapError
 
 if TYPE_CHECKING:
@@ -172,8 +173,8 @@ def evaluate(
         list[str],
         typer.Option(
             "--confine",
-            metavar="NAME",
-            help="Attribute of the hair, such as hair_color, that is to change the hair and nothing beside it.",
+            metavar="ATTRIBUTE=REGION",
+            help="An attribute that is to change one region and nothing beside it: hair_color=hair, eyeglasses=eyes.",
         ),
     ] = [],  # noqa: B006
     mirrored: Annotated[
@@ -207,7 +208,7 @@ def evaluate(
         pairs,
         seed,
         tuple(attribute),
-        tuple(confined),
+        named("--confine", confined, "hair_color=hair"),
         mirrored,
         judge,
         identity_network,
@@ -258,7 +259,7 @@ def publish(
 ) -> None:
     """Make weights ready for others: half precision, ONNX networks, styles, and a model card with the evaluation.
 
-    The folder is laid out as model hubs expect it, and --weights takes it. What the evaluation confined to the hair
+    The folder is laid out as model hubs expect it, and --weights takes it. What the evaluation confined to a region
     (traitswap evaluate --confine) is confined in photos, and what it drew twice (--mirror) is drawn twice.
     """
     needs("export", "torch", "onnx", "onnxscript")

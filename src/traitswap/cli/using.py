@@ -101,8 +101,8 @@ def transfer(
     from traitswap.batch import Order, Row, is_batch
     from traitswap.checkpoint import PACKAGED_WEIGHTS
 
-    names = _named("--take", take)
-    strengths = {name: _number(f"--strength {name}", value) for name, value in _named("--strength", strength).items()}
+    names = named("--take", take)
+    strengths = {name: _number(f"--strength {name}", value) for name, value in named("--strength", strength).items()}
     flags = ["--aligned"] * aligned + ["--no-mark"] * no_mark
     asked = [*_repeated("--take", take), *_repeated("--strength", strength), "--face", face, *flags]
     options = shlex.join([*asked, *named_weights(weights)])
@@ -218,9 +218,9 @@ def blend(
     from traitswap.images import save_photo
 
     pipe = _pipeline(weights)
-    named = _named("--take", take)
-    pipe.check(named, {})
-    taken = pipe.encode_references(named, aligned)
+    names = named("--take", take)
+    pipe.check(names, {})
+    taken = pipe.encode_references(names, aligned)
     amounts = np.linspace(0, 1, steps).tolist()
     row = blend_row(pipe.draw, pipe.encode([photo], aligned), taken, amounts)
     save_photo(sheet([row], blend_headings(amounts, len(row) - steps - 1)), output, not no_mark)
@@ -360,12 +360,13 @@ def pipeline_with_styles(weights: Path | None) -> "tuple[TransferPipeline, dict[
     return pipe, known
 
 
-def _named(option: str, items: Iterable[str]) -> dict[str, str]:
+def named(option: str, items: Iterable[str], example: str = "hair_color=her.jpg") -> dict[str, str]:
+    """Of a repeated option what is said of each name, such as the `example`."""
     result: dict[str, str] = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not value:
-            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=VALUE, such as hair_color=her.jpg")
+            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=VALUE, such as {example}")
         if name in result:
             raise TraitswapError(f"{option} names '{name}' twice: once is enough")
         result[name] = value

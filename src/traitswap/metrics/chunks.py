@@ -1,6 +1,6 @@
 """One pass over pairs: every face is encoded once, takes each attribute alone, and all that differ together."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,8 @@ class Chunk:
     """The photos with nothing taken, as the model draws them."""
     rebuilt: FloatArray
     """The same, rounded to pixels."""
-    confined: tuple[str, ...]
-    """Attributes that change the hair alone (`editing`)."""
+    confined: Mapping[str, str] | None
+    """Attributes that change one region alone (`editing`)."""
     rebuilt_logits: NDArray[np.float32]
     results: list[Results]
 
@@ -89,13 +89,13 @@ def transferred(
     judge: Judge,
     attributes: Sequence[Attribute],
     together: bool = True,
-    confined: tuple[str, ...] = (),
+    confined: Mapping[str, str] | None = None,
 ) -> Iterator[Chunk]:
     """The pairs' faces and what becomes of them, chunk by chunk, both ways.
 
     An attribute is taken where its labels differ between photo and reference: alone, and, with `together`, with all
-    others that differ; `confined`: those of the hair that change the hair alone (`editing`). Results are rounded to
-    pixels as they would be saved.
+    others that differ; `confined`: those that change one region alone (`editing`). Results are rounded to pixels as
+    they would be saved.
     """
     for start in range(0, len(pairs[0]), CHUNK):
         indices = np.concatenate([side[start : start + CHUNK] for side in pairs])

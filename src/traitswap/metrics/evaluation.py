@@ -1,8 +1,8 @@
 """One evaluation of a weights folder: numbers that carry their whole protocol."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from traitswap import progress
 from traitswap.attributes import Attribute
-from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, drawing_of, sha256_of
+from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, sha256_of
 from traitswap.codec import Codec
 from traitswap.config import DataSettings, parse_settings
 from traitswap.data import drawn
@@ -24,6 +24,7 @@ from traitswap.data.open import SEED, open_faces
 from traitswap.data.pairs import held_out_pairs
 from traitswap.data.sources import OnProblem
 from traitswap.data.tables import people_of
+from traitswap.editing import check_confined, drawing_of
 from traitswap.errors import TraitswapError
 from traitswap.images import RESIZE
 from traitswap.metrics.chunks import Judge, Pairs, transferred
@@ -49,8 +50,8 @@ class Request:
     pairs: int = 1000
     seed: int = 0
     attributes: tuple[str, ...] = ()
-    confined: tuple[str, ...] = ()
-    """Attributes of the hair that are to change the hair alone (`editing`), besides those that the weights name."""
+    confined: Mapping[str, str] = field(default_factory=dict)
+    """Attributes that are to change one region alone (`editing`), besides those that the weights name."""
     mirrored: bool = False
     """Draw every face twice, also mirrored (`mirrored`), even if the weights do not ask for it."""
     judge: Path | None = None
@@ -77,7 +78,7 @@ class Evaluator:
     def evaluate(self, weights: Path) -> dict[str, Any]:
         """The report on one weights folder: `protocol`, and every number with its name."""
         plain, config = load_codec(weights)
-        drawing = drawing_of(config, weights / CONFIG_NAME)
+        drawing = drawing_of(config, weights / CONFIG_NAME, plain.layout)
         mirrored = drawing.mirrored or self._request.mirrored
         codec: Codec = Mirrored(plain) if mirrored else plain
         settings = parse_settings(config["settings"], str(weights))
@@ -89,8 +90,8 @@ class Evaluator:
             data.columns_of([column for a in attributes for column in a.columns])
         except TraitswapError as error:
             raise TraitswapError(f"{error}: choose what it has labels for by --attribute NAME") from None
-        confined = tuple(dict.fromkeys([*drawing.confined, *request.confined]))
-        codec.layout.check_names(confined)
+        confined = {**drawing.confined, **request.confined}
+        check_confined(confined, codec.layout)
         judge = self._fitting_judge(codec.size)
         about = {
             "weights": weights.name if weights.name != "weights" else weights.resolve().parent.name,
@@ -99,7 +100,7 @@ class Evaluator:
             "images_seen": config["images_seen"],
             "training_data": config["training_data"],
             "attributes": {a.name: list(a.columns) for a in attributes},
-            "confined": list(confined),
+            "confined": confined,
             "mirrored": mirrored,
         }
         if request.same_person:
@@ -135,7 +136,7 @@ class Evaluator:
         attributes: Sequence[Attribute],
         judge: Judge,
         settings: DataSettings,
-        confined: tuple[str, ...],
+        confined: Mapping[str, str],
     ) -> dict[str, Any]:
         request = self._request
         pairs = held_out_pairs(_split(data, request.split), request.pairs, request.seed)
@@ -181,7 +182,7 @@ class Evaluator:
         attributes: Sequence[Attribute],
         judge: Judge | None,
         column: str,
-        confined: tuple[str, ...],
+        confined: Mapping[str, str],
     ) -> dict[str, Any]:
         if len(attributes) != 1 or len(attributes[0].columns) != 1:
             raise TraitswapError("--same-person needs one attribute of one label column: name it by --attribute")

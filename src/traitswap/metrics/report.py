@@ -55,9 +55,8 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _drawn(protocol: Mapping[str, Any]) -> str:
-    names = protocol.get("confined")
-    confined = f"; {', '.join(names)} confined to the hair" if names else ""
-    return confined + ("; each face also drawn mirrored" if protocol.get("mirrored") else "")
+    confined = (f"; {name} confined to the {region}" for name, region in protocol.get("confined", {}).items())
+    return "".join(confined) + ("; each face also drawn mirrored" if protocol.get("mirrored") else "")
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[_Table]:

@@ -1,6 +1,6 @@
 """A transferred smile against the same person's real one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def measure_same_person(
     identity: Features | None,
     judge: Judge | None,
     progress: Callable[[int], None] = lambda done: None,
-    confined: Sequence[str] = (),
+    confined: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Each person's image without the attribute takes it from another person's image with it, and is held against the
     person's own image with it. `people` is N × 2 indices: without, with.
