@@ -275,6 +275,8 @@ def test_the_same_person_on_a_folder_with_other_columns(home, tmp_path, capsys):
         (["--same-person", "person"], ("one attribute of one label column",)),
         (["--same-person", "person", "--attribute", "smiling"], ("tells people apart",)),
         (["--attribute", "smile"], ("no attribute 'smile'", "did you mean smiling?")),
+        (["--confine", "smiling"], ("expected ATTRIBUTE=VALUE, such as hair_color=hair",)),
+        (["--confine", "smiling=nose"], ("smiling cannot be confined to 'nose'", "hair, eyes, mouth")),
         (["--split", "all"], ("expected train, val or test",)),
         (["--feature-network", "none.onnx"], ("no such feature network",)),
     ],

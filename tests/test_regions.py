@@ -1,4 +1,4 @@
-"""A change of hair colour goes to the hair, and to nothing of its colour beside it; one of glasses, to the eyes."""
+"""Changes go where they belong: of a hair colour to the hair, and to nothing of its colour beside it."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from traitswap.errors import TraitswapError
 from traitswap.images import to_network
 from traitswap.metrics.chunks import Judge, transferred
 from traitswap.pipeline import TransferPipeline
-from traitswap.regions import eye_region, hair_region
+from traitswap.regions import eye_region, hair_region, mouth_region
 
 SIZE = 128
 HAIR, SKIN, WALL = (90, 60, 30), (220, 180, 160), (120, 140, 170)
@@ -62,16 +62,19 @@ def test_the_hair_is_in_and_all_else_is_out_to_the_bit(seed, strong, spill):
 
 
 @pytest.mark.parametrize("size", [64, 128, 200])
-def test_eyes_are_in_and_mouth_hair_and_border_are_out(size):
-    region = eye_region(np.zeros((size, size, 3), np.uint8), np.zeros((size, size, 3), np.float32))
+@pytest.mark.parametrize(
+    ("find", "within", "without"), [(eye_region, (0, 1), (3, 4)), (mouth_region, (2, 3, 4), (0, 1))]
+)
+def test_a_part_of_the_face_is_in_and_the_others_and_the_border_are_out(size, find, within, without):
+    region = find(np.zeros((size, size, 3), np.uint8), np.zeros((size, size, 3), np.float32))
     assert region.shape == (size, size)
     assert region.dtype == np.float32
-    at = [region[int(y * size), int(x * size)] for x, y in FRAME]
-    assert at[:2] == [1, 1]
-    assert at[3:] == [0, 0], "the mouth's corners"
-    assert (region[int(0.48 * size), int(0.25 * size) : int(0.75 * size)] == 1).all(), "rims and temples"
+    at = np.array([region[int(y * size), int(x * size)] for x, y in FRAME])
+    assert (at[[*within]] == 1).all()
+    assert (at[[*without]] == 0).all()
     assert not region[: size // 4].any()
-    assert not region[:, : size // 8].any()
+    assert not region[:, : size // 10].any()
+    assert (region == region[:, ::-1]).mean() > 0.95, "as far to the left as to the right"
     assert ((region > 0) & (region < 1)).any(), "no hard edge"
 
 
@@ -176,5 +179,5 @@ def test_weights_that_confine_what_they_do_not_know_say_so():
 
 @pytest.mark.parametrize("region", ["nose", 1, ["hair"]])
 def test_a_region_that_is_not_known_says_which_are(region):
-    with pytest.raises(TraitswapError, match=r"hair_color cannot be confined to .*: the regions are hair and eyes"):
+    with pytest.raises(TraitswapError, match=r"hair_color cannot be confined to .*: the regions are hair, eyes, mouth"):
         TransferPipeline(Spilling(), {"confined": {"hair_color": region}})

@@ -40,7 +40,7 @@ def check_confined(confined: Mapping[str, Any], layout: Layout) -> None:
     layout.check_names(confined)
     for name, region in confined.items():
         if region not in list(REGIONS):
-            raise TraitswapError(f"{name} cannot be confined to {region!r}: the regions are {' and '.join(REGIONS)}")
+            raise TraitswapError(f"{name} cannot be confined to {region!r}: the regions are {', '.join(REGIONS)}")
 
 
 def edited(

@@ -19,9 +19,9 @@ LEAST = 8.0
 """Levels of 256. Where the strongest change is below, there is nothing to tell hair by."""
 SMALLEST = 0.1
 """Parts below this share of the largest are taken for something else."""
-EYES_NEAR, EYES_FAR = 0.15, 0.21
-"""Distances from the line between the eyes, as shares of the square's side: glasses reach to the first, and what they
-change fades up to the second."""
+EYES, MOUTH, SOFT = 0.15, 0.18, 0.06
+"""As shares of the square's side: how far glasses reach from the line between the eyes, and a smile from that between
+the mouth's corners; and over how much their change fades beyond."""
 # As shares of the square's side (`crops.FRAME`): an ellipse round eyes, nose and mouth, in which there is no hair, and
 # the mouth's height, below which hair reaches but does not begin.
 _MIDDLE, _RADII, _MOUTH = (0.5, 0.64), (0.16, 0.18), 0.73
@@ -56,14 +56,26 @@ def hair_region(face: UInt8Array, change: FloatArray) -> FloatArray:
 
 def eye_region(face: UInt8Array, change: FloatArray) -> FloatArray:
     """Round the eyes of a face (S × S × 3), wherever its `change` is: S × S, 1 there, 0 elsewhere, with a soft edge."""
-    size = len(face)
-    (left, eyes), (right, _) = FRAME[:2]
+    return _around(FRAME[0], FRAME[1], EYES, len(face))
+
+
+def mouth_region(face: UInt8Array, change: FloatArray) -> FloatArray:
+    """From the nose to the chin of a face (S × S × 3), as `eye_region`."""
+    return _around(FRAME[3], FRAME[4], MOUTH, len(face))
+
+
+def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float, size: int) -> FloatArray:
+    """1 within `reach` of the line between two points of the face, 0 beyond `SOFT` more."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    distance = np.hypot(x - np.clip(x, left, right), y - eyes)
-    return np.asarray(np.clip((EYES_FAR - distance) / (EYES_FAR - EYES_NEAR), 0, 1), np.float32)
+    distance = np.hypot(x - np.clip(x, left[0], right[0]), y - (left[1] + right[1]) / 2)
+    return np.asarray(np.clip((reach + SOFT - distance) / SOFT, 0, 1), np.float32)
 
 
-REGIONS: Mapping[str, Callable[[UInt8Array, FloatArray], FloatArray]] = {"hair": hair_region, "eyes": eye_region}
+REGIONS: Mapping[str, Callable[[UInt8Array, FloatArray], FloatArray]] = {
+    "hair": hair_region,
+    "eyes": eye_region,
+    "mouth": mouth_region,
+}
 """By name, what finds them: of a face and its change by the attribute, S × S × 3 in 256 levels, 1 in the region."""
 
 

@@ -174,7 +174,8 @@ def evaluate(
         typer.Option(
             "--confine",
             metavar="ATTRIBUTE=REGION",
-            help="An attribute that is to change one region and nothing beside it: hair_color=hair, eyeglasses=eyes.",
+            help="An attribute that is to change one region and nothing beside it, such as hair_color=hair, "
+            "eyeglasses=eyes or smiling=mouth.",
         ),
     ] = [],  # noqa: B006
     mirrored: Annotated[
