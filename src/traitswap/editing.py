@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from traitswap.attributes import Layout
 from traitswap.codec import Codes, FloatArray
 from traitswap.errors import TraitswapError
 from traitswap.images import UInt8Array, to_pixels
-from traitswap.regions import REGIONS
+from traitswap.regions import REGIONS, regions_of
 
 
 class Drawing(NamedTuple):
@@ -58,19 +59,21 @@ def edited(
     """
     strength = strength or {}
     faces = decode(codes.blend(references, strength))
-    taken = {name: REGIONS[region] for name, region in (confined or {}).items() if name in references}
+    taken = {name: region for name, region in (confined or {}).items() if name in references}
     if not taken:
         return faces
     if rebuilt is None:
         rebuilt = decode(codes)
+
+    def whole(alone: Mapping[str, Codes], own: FloatArray | None) -> FloatArray:
+        # As it would be at strength 1, so that a region does not move with a slider.
+        return as_levels(decode(codes.blend(alone)) - rebuilt if own is None else own)
+
     result = faces
     for name, region in taken.items():
         alone, amount = {name: references[name]}, strength.get(name, 1.0)
         own = (faces if len(references) == 1 else decode(codes.blend(alone, {name: amount}))) - rebuilt
-        # As it would be at strength 1, so that a region does not move with a slider.
-        whole = own if amount == 1 else decode(codes.blend(alone)) - rebuilt
-        seen = as_pixels(codes.photo)
-        regions = np.stack([region(face, added) for face, added in zip(seen, as_levels(whole), strict=True)])
+        regions = regions_of(as_pixels(codes.photo), region, partial(whole, alone, own if amount == 1 else None))
         result = result - (1 - regions[:, None]) * own
     return result
 

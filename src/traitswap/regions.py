@@ -54,14 +54,14 @@ def hair_region(face: UInt8Array, change: FloatArray) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(grown, (5, 5), 1.0), np.float32)
 
 
-def eye_region(face: UInt8Array, change: FloatArray) -> FloatArray:
-    """Round the eyes of a face (S × S × 3), wherever its `change` is: S × S, 1 there, 0 elsewhere, with a soft edge."""
-    return _around(FRAME[0], FRAME[1], EYES, len(face))
+def eye_region(size: int) -> FloatArray:
+    """Round the eyes of a face of `size` pixels: S × S, 1 there, 0 elsewhere, with a soft edge."""
+    return _around(FRAME[0], FRAME[1], EYES, size)
 
 
-def mouth_region(face: UInt8Array, change: FloatArray) -> FloatArray:
-    """From the nose to the chin of a face (S × S × 3), as `eye_region`."""
-    return _around(FRAME[3], FRAME[4], MOUTH, len(face))
+def mouth_region(size: int) -> FloatArray:
+    """From the nose to the chin, as `eye_region`."""
+    return _around(FRAME[3], FRAME[4], MOUTH, size)
 
 
 def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float, size: int) -> FloatArray:
@@ -71,12 +71,18 @@ def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float,
     return np.asarray(np.clip((reach + SOFT - distance) / SOFT, 0, 1), np.float32)
 
 
-REGIONS: Mapping[str, Callable[[UInt8Array, FloatArray], FloatArray]] = {
-    "hair": hair_region,
-    "eyes": eye_region,
-    "mouth": mouth_region,
-}
-"""By name, what finds them: of a face and its change by the attribute, S × S × 3 in 256 levels, 1 in the region."""
+_PLACES: Mapping[str, Callable[[int], FloatArray]] = {"eyes": eye_region, "mouth": mouth_region}
+REGIONS = ("hair", *_PLACES)
+
+
+def regions_of(faces: UInt8Array, name: str, change: Callable[[], FloatArray]) -> FloatArray:
+    """The region of this name (one of `REGIONS`) in N faces, N × S × S × 3: N × S × S, or 1 × S × S for all.
+
+    `change` gives their change by the attribute, in 256 levels. It is called where a region needs it: for hair.
+    """
+    if name in _PLACES:
+        return _PLACES[name](faces.shape[1])[None]
+    return np.stack([hair_region(face, added) for face, added in zip(faces, change(), strict=True)])
 
 
 def _shrunk(image: NDArray[Pixel]) -> NDArray[Pixel]:
