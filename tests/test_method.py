@@ -448,8 +448,8 @@ def test_weights_to_start_from_must_have_the_network_of_the_run(settings, tmp_pa
     wider = settings.model_copy(update={"network": settings.network.model_copy(update={"rest_channels": 5})})
     with pytest.raises(TraitswapError, match=r"network.rest_channels: there 6, now 5"):
         load_initial(folder, wider)
-    plain = settings.model_copy(update={"network": settings.network.model_copy(update={"discriminator_leak": 0.5})})
-    load_initial(folder, plain)
+    others = {"discriminator_leak": 0.5, "guide_scores": True}
+    load_initial(folder, settings.model_copy(update={"network": settings.network.model_copy(update=others)}))
     with pytest.raises(TraitswapError, match="only latent-swap can"):
         load_initial(folder, small_settings("stargan-lite"))
     with pytest.raises(TraitswapError, match="are stargan's, not latent-swap's"):

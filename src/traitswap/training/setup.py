@@ -43,6 +43,7 @@ NOT_OF_GENERATOR = (
     "spectral_norm",
     "score_maps",
     "conditional_scores",
+    "guide_scores",
     "unit_logits",
 )
 """Settings of the network on which weights to start from need not agree."""
