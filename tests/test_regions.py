@@ -139,6 +139,25 @@ def test_what_is_taken_besides_goes_where_it_likes(pipe, codes):
     assert np.allclose(change, hair + smile, atol=1e-3)
 
 
+class Mingling(Spilling):
+    """What its units draw together is not the sum of what they draw alone."""
+
+    def decode(self, codes):
+        return super().decode(codes) + 0.1 * codes.embedding[:, :1] * codes.embedding[:, 1:2]
+
+
+def test_what_confined_attributes_draw_together_stays_in_their_regions(codes):
+    _, hair, _ = scene()
+    mouth = mouth_region(SIZE) > 0
+    both = {"hair_color": taking(1, 0), "smiling": taking(0, 1)}
+    confined = TransferPipeline(Mingling(), {"confined": {"hair_color": "hair", "smiling": "mouth"}})
+    [change] = confined.change(codes, both)
+    assert not change[~grown(hair, 6) & ~mouth].any()
+    assert change[mouth].any()
+    [together] = TransferPipeline(Mingling()).change(codes, both)
+    assert (together[~grown(hair, 6) & ~mouth] != 0).all(), "it spills by itself"
+
+
 class Labelled(Spilling):
     """Its units are labels."""
 

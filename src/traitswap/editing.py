@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,27 +53,31 @@ def edited(
 ) -> FloatArray:
     """The N faces of `codes` with what they take, N × 3 × size × size, −1 … 1.
 
-    What a `confined` attribute adds to the face beside its region (of `regions.REGIONS`, by attribute) is taken away
-    again. `rebuilt`: the faces with nothing taken, if they are at hand; else they are decoded where they are needed.
+    A `confined` attribute (with its region, of `regions.REGIONS`) changes that alone: the faces are drawn with what is
+    free, once more with each that is confined as well, and of those the region is kept. `rebuilt`: the faces with
+    nothing taken, if they are at hand; else they are decoded where they are needed.
     """
     strength = strength or {}
-    faces = decode(codes.blend(references, strength))
-    taken = {name: region for name, region in (confined or {}).items() if name in references}
-    if not taken:
-        return faces
+    within = {name: region for name, region in (confined or {}).items() if name in references}
+    free = {name: reference for name, reference in references.items() if name not in within}
+    if not within:
+        return decode(codes.blend(free, strength))
     if rebuilt is None:
         rebuilt = decode(codes)
+    base = decode(codes.blend(free, strength)) if free else rebuilt
+    result = base
+    for name, region in within.items():
+        with_it = decode(codes.blend({**free, name: references[name]}, strength))
 
-    def whole(alone: Mapping[str, Codes], own: FloatArray | None) -> FloatArray:
-        # As it would be at strength 1, so that a region does not move with a slider.
-        return as_levels(decode(codes.blend(alone)) - rebuilt if own is None else own)
+        def change(name: str = name, with_it: FloatArray = with_it) -> FloatArray:
+            # Alone and at strength 1: a region does not move with a slider.
+            alone = (
+                with_it if not free and strength.get(name, 1.0) == 1 else decode(codes.blend({name: references[name]}))
+            )
+            return as_levels(alone - rebuilt)
 
-    result = faces
-    for name, region in taken.items():
-        alone, amount = {name: references[name]}, strength.get(name, 1.0)
-        own = (faces if len(references) == 1 else decode(codes.blend(alone, {name: amount}))) - rebuilt
-        regions = regions_of(as_pixels(codes.photo), region, partial(whole, alone, own if amount == 1 else None))
-        result = result - (1 - regions[:, None]) * own
+        regions = regions_of(as_pixels(codes.photo), region, change)
+        result = result + regions[:, None] * (with_it - base)
     return result
 
 
