@@ -15,6 +15,7 @@ from traitswap.codec import Codes
 from traitswap.data.cache import FaceData
 from traitswap.data.tables import people_of
 from traitswap.errors import TraitswapError
+from traitswap.metrics import evaluation
 from traitswap.metrics.chunks import Judge, transferred
 from traitswap.metrics.features import OnnxFeatures
 from traitswap.metrics.same_person import measure_same_person, people_without_and_with
@@ -267,6 +268,22 @@ def test_the_same_person_on_a_folder_with_other_columns(home, tmp_path, capsys):
     assert report["same_person"]["people"] == 3
     assert report["same_person"]["error"] > 0
     assert report["protocol"]["split"] == "all"
+
+
+def test_what_the_weights_confine_or_the_command_is_measured_so(home, tmp_path, monkeypatch):
+    weights = shutil.copytree(home / "second", tmp_path / "weights")
+    config = json.loads((weights / "config.json").read_text())
+    (weights / "config.json").write_text(json.dumps({**config, "confined": {"hair_color": "hair", "smiling": "eyes"}}))
+    measured = []
+    monkeypatch.setattr(
+        evaluation, "transferred", lambda *a, **k: measured.append(k["confined"]) or transferred(*a, **k)
+    )
+    command = evaluate(home, "--confine", "smiling=mouth", "--json", tmp_path / "report.json")
+    command[1] = weights
+    ok(command)
+    [report] = json.loads((tmp_path / "report.json").read_text())["models"]
+    expected = {"hair_color": "hair", "smiling": "mouth"}
+    assert measured == [report["protocol"]["confined"]] == [expected]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def alone(tmp_path_factory):
     save_styles(both, Styles({"hair_color": {"blond": unit}, "smiling": {"smiling": 2 * unit}}))
     config = json.loads((both / CONFIG_NAME).read_text())
     (both / CONFIG_NAME).write_text(json.dumps({**config, "confined": {"hair_color": "hair"}, "images_seen": 7}))
+    config = json.loads((third / CONFIG_NAME).read_text())
+    (third / CONFIG_NAME).write_text(json.dumps({**config, "confined": {"bangs": "eyes"}}))
     return both, third
 
 
@@ -89,7 +91,7 @@ def test_styles_and_how_faces_are_drawn_are_kept(alone, joined):
         "smiling": ("smiling",),
         "bangs": (),
     }
-    assert (config["confined"], config["mirrored"]) == ({"hair_color": "hair"}, False)
+    assert (config["confined"], config["mirrored"]) == ({"hair_color": "hair", "bangs": "eyes"}, False)
     assert config["images_seen"] == 7
     assert config["training_data"] == load_codec(alone[0])[1]["training_data"], "the same faces are counted once"
 

@@ -99,9 +99,19 @@ def test_black_hair_is_darker_and_all_but_hair_stays_to_the_bit(pipe):
         assert not changed[where].any(), f"{place}: bit-identical"
 
 
+def test_glasses_change_the_eyes_and_a_smile_the_mouth_and_all_else_stays_to_the_bit(pipe):
+    photo = astronaut()
+    hair, eyes, mouth, suit = np.s_[:60], np.s_[88:98, 205:250], np.s_[142:152, 210:236], np.s_[190:]
+    for take, changes in (({"eyeglasses": "@eyeglasses"}, eyes), ({"smiling": "@no-smiling"}, mouth)):
+        changed = (np.asarray(pipe(photo, take).image) != photo).any(2)
+        assert changed[changes].mean() > 0.5
+        for place in (p for p in (hair, eyes, mouth, suit) if p is not changes):
+            assert not changed[place].any(), f"{take} at {place}"
+
+
 def test_an_edit_needs_no_weights_named(tmp_path, capsys):
     ok(["info"])
-    assert "preset       traitswap" in capsys.readouterr().out
+    assert "preset       traitswap + single" in capsys.readouterr().out
     ok(["demo", "-o", str(tmp_path / "demo")])
     said = capsys.readouterr().out
     assert "--weights" not in said

@@ -85,12 +85,15 @@ def test_a_card_has_its_own_numbers_or_none(weights, card, tmp_path):
     broken.write_text("{}")
     other = tmp_path / "other.json"
     other.write_text(file.read_text().replace(sha256_of(weights / WEIGHTS_NAME), "0" * 64))
+    old = tmp_path / "old.json"
+    old.write_text(file.read_text().replace('{"hair_color": "hair"}', '["hair_color"]'))
     bare = tmp_path / "bare.md"
     bare.write_text("# Model\n")
     for a_card, a_report, expected in (
         (card, tmp_path / "none.json", "no such report"),
         (card, broken, "is not a report"),
         (card, other, "is a report of other weights"),
+        (card, old, "expected a region for each attribute"),
         (bare, file, "has no line"),
         (tmp_path / "none.md", file, "cannot read the card"),
     ):

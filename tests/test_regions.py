@@ -1,4 +1,6 @@
-"""Changes go where they belong: of a hair colour to the hair, and to nothing of its colour beside it."""
+"""A confined attribute changes its region alone: hair and nothing of its colour, eyes, or mouth."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from traitswap.regions import eye_region, hair_region, mouth_region
 SIZE = 128
 HAIR, SKIN, WALL = (90, 60, 30), (220, 180, 160), (120, 140, 170)
 Y, X = np.mgrid[:SIZE, :SIZE] / SIZE
+FRINGE = (np.abs(X - 0.5) < 0.18) & (np.abs(Y - 0.38) < 0.07)
 
 
 def scene(seed=0):
@@ -158,6 +161,36 @@ def test_what_confined_attributes_draw_together_stays_in_their_regions(codes):
     assert (together[~grown(hair, 6) & ~mouth] != 0).all(), "it spills by itself"
 
 
+def test_what_is_free_is_drawn_once_and_goes_where_it_likes(codes):
+    """And the confined attribute is drawn on it: bangs take the new colour."""
+    _, hair, _ = scene()
+    both = {"hair_color": taking(1, 0), "smiling": taking(0, 1)}
+    confined, free = (TransferPipeline(Mingling(), c) for c in ({"confined": {"hair_color": "hair"}}, {}))
+    [change], [together] = (pipe.change(codes, both) for pipe in (confined, free))
+    [smile] = free.change(codes, {"smiling": both["smiling"]})
+    outside, inside = ~grown(hair, 6), ~grown(~hair, 4)
+    assert np.allclose(change[outside], smile[outside], atol=1e-3)
+    assert np.allclose(change[inside], together[inside], atol=1e-3)
+
+
+class Growing(Spilling):
+    """Its second unit draws a fringe, in the colour that the first gives."""
+
+    def decode(self, codes):
+        colour, fringe = codes.embedding[:, :1], codes.embedding[:, 1:2]
+        hair = super().decode(replace(codes, embedding=codes.embedding * np.array([1, 0, 0]).reshape(3, 1, 1)))
+        return np.where((fringe > 0) & FRINGE, (np.array(HAIR).reshape(3, 1, 1) - 80 * colour) / 127.5 - 1, hair)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_fringe_that_is_taken_has_the_colour_that_is_taken(codes, strength):
+    pipe = TransferPipeline(Growing(), {"confined": {"hair_color": "hair"}})
+    both = {"hair_color": taking(1, 0), "smiling": taking(0, 1)}
+    [face] = pipe.draw(codes, both, {"hair_color": strength})
+    within = ~grown(~FRINGE, 3)
+    assert np.abs(face[within].astype(int) - np.clip(np.array(HAIR) - 80 * strength, 0, 255)).max() < 15
+
+
 class Labelled(Spilling):
     """Its units are labels."""
 
@@ -187,7 +220,7 @@ def test_what_is_measured_is_what_users_get(pipe):
 
 @pytest.mark.parametrize("config", [{"confined": "hair_color"}, {"confined": ["hair_color"]}, {"mirrored": "no"}])
 def test_a_config_that_makes_no_sense_says_what_is_expected(config):
-    with pytest.raises(TraitswapError, match="expected a region for each attribute that is confined, and true or"):
+    with pytest.raises(TraitswapError, match=r"expected a region for each attribute .*, and true or"):
         TransferPipeline(Spilling(), config)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ class Drawing(NamedTuple):
     """How faces are drawn with the networks of a weights folder."""
 
     confined: dict[str, str]
-    """Attributes that change one region alone, each with its name (of `regions.REGIONS`)."""
+    """Attributes that change one region alone, each with the region's name (of `regions.REGIONS`)."""
     mirrored: bool
     """Each face is also drawn mirrored (`mirrored`)."""
 
@@ -29,7 +30,7 @@ def drawing_of(config: Mapping[str, Any], origin: object, layout: Layout) -> Dra
     if not isinstance(confined, dict) or not isinstance(mirrored, bool):
         raise TraitswapError(
             f"{origin} says confined: {json.dumps(confined)}, mirrored: {json.dumps(mirrored)}; "
-            "expected a region for each attribute that is confined, and true or false"
+            'expected a region for each attribute that is confined, such as {"hair_color": "hair"}, and true or false'
         )
     check_confined(confined, layout)
     return Drawing(confined, mirrored)
@@ -39,7 +40,7 @@ def check_confined(confined: Mapping[str, Any], layout: Layout) -> None:
     """Raises `TraitswapError` unless `layout` has these attributes, and the regions are known."""
     layout.check_names(confined)
     for name, region in confined.items():
-        if region not in list(REGIONS):
+        if region not in REGIONS:
             raise TraitswapError(f"{name} cannot be confined to {region!r}: the regions are {', '.join(REGIONS)}")
 
 
@@ -53,9 +54,9 @@ def edited(
 ) -> FloatArray:
     """The N faces of `codes` with what they take, N × 3 × size × size, −1 … 1.
 
-    A `confined` attribute (with its region, of `regions.REGIONS`) changes that alone: the faces are drawn with what is
-    free, once more with each that is confined as well, and of those the region is kept. `rebuilt`: the faces with
-    nothing taken, if they are at hand; else they are decoded where they are needed.
+    A `confined` attribute changes its region (of `regions.REGIONS`) alone: faces are drawn with all that is free, and
+    again with each confined attribute besides, of which only the region is kept. `rebuilt`: the faces with nothing
+    taken, if they are at hand; else they are decoded where they are needed.
     """
     strength = strength or {}
     within = {name: region for name, region in (confined or {}).items() if name in references}
@@ -65,19 +66,19 @@ def edited(
     if rebuilt is None:
         rebuilt = decode(codes)
     base = decode(codes.blend(free, strength)) if free else rebuilt
+    # Hair that is free to grow is there: bangs take the new colour.
+    seen = as_pixels(codes.photo + base - rebuilt)
+
+    def change(name: str, drawn: FloatArray) -> FloatArray:
+        # As it would be at strength 1, so that a region does not move with a slider.
+        if strength.get(name, 1.0) != 1:
+            drawn = decode(codes.blend({**free, name: references[name]}, {**strength, name: 1.0}))
+        return as_levels(drawn - base)
+
     result = base
     for name, region in within.items():
-        with_it = decode(codes.blend({**free, name: references[name]}, strength))
-
-        def change(name: str = name, with_it: FloatArray = with_it) -> FloatArray:
-            # Alone and at strength 1: a region does not move with a slider.
-            alone = (
-                with_it if not free and strength.get(name, 1.0) == 1 else decode(codes.blend({name: references[name]}))
-            )
-            return as_levels(alone - rebuilt)
-
-        regions = regions_of(as_pixels(codes.photo), region, change)
-        result = result + regions[:, None] * (with_it - base)
+        drawn = decode(codes.blend({**free, name: references[name]}, strength))
+        result = result + regions_of(seen, region, partial(change, name, drawn))[:, None] * (drawn - base)
     return result
 
 

@@ -34,9 +34,9 @@ def publish(weights: Path, card: Path, report: Path, out: Path) -> float:
     has no place for it.
     """
     found = _report_of(report, sha256_of(weights / WEIGHTS_NAME))
-    text = _filled(card, found)
     codec, config = load_codec(weights)
     as_measured = drawing_of(found["protocol"], report, codec.layout)
+    text = _filled(card, found)
     with written_whole(out) as fresh:
         fresh.mkdir()
         (fresh / CONFIG_NAME).write_text(json.dumps({**config, **as_measured._asdict()}, indent=2) + "\n", "utf-8")

@@ -19,7 +19,7 @@ LEAST = 8.0
 """Levels of 256. Where the strongest change is below, there is nothing to tell hair by."""
 SMALLEST = 0.1
 """Parts below this share of the largest are taken for something else."""
-EYES, MOUTH, SOFT = 0.15, 0.18, 0.06
+EYES, MOUTH, FADE = 0.15, 0.18, 0.06
 """As shares of the square's side: how far glasses reach from the line between the eyes, and a smile from that between
 the mouth's corners; and over how much their change fades beyond."""
 # As shares of the square's side (`crops.FRAME`): an ellipse round eyes, nose and mouth, in which there is no hair, and
@@ -65,10 +65,10 @@ def mouth_region(size: int) -> FloatArray:
 
 
 def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float, size: int) -> FloatArray:
-    """1 within `reach` of the line between two points of the face, 0 beyond `SOFT` more."""
+    """1 within `reach` of the line between two points of the face, 0 beyond `FADE` more."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     distance = np.hypot(x - np.clip(x, left[0], right[0]), y - (left[1] + right[1]) / 2)
-    return np.asarray(np.clip((reach + SOFT - distance) / SOFT, 0, 1), np.float32)
+    return np.asarray(np.clip((reach + FADE - distance) / FADE, 0, 1), np.float32)
 
 
 _PLACES: Mapping[str, Callable[[int], FloatArray]] = {"eyes": eye_region, "mouth": mouth_region}

@@ -174,8 +174,8 @@ def evaluate(
         typer.Option(
             "--confine",
             metavar="ATTRIBUTE=REGION",
-            help="An attribute that is to change one region and nothing beside it, such as hair_color=hair, "
-            "eyeglasses=eyes or smiling=mouth.",
+            help="Attribute that is to change one region (hair, eyes or mouth) and nothing beside it, such as "
+            "hair_color=hair; may be repeated.",
         ),
     ] = [],  # noqa: B006
     mirrored: Annotated[

@@ -102,7 +102,10 @@ def transfer(
     from traitswap.checkpoint import PACKAGED_WEIGHTS
 
     names = named("--take", take)
-    strengths = {name: _number(f"--strength {name}", value) for name, value in named("--strength", strength).items()}
+    strengths = {
+        name: _number(f"--strength {name}", value)
+        for name, value in named("--strength", strength, "hair_color=0.5").items()
+    }
     flags = ["--aligned"] * aligned + ["--no-mark"] * no_mark
     asked = [*_repeated("--take", take), *_repeated("--strength", strength), "--face", face, *flags]
     options = shlex.join([*asked, *named_weights(weights)])
@@ -313,8 +316,9 @@ def serve(
 @app.command()
 def info(weights: WeightsArgument = None) -> None:
     """Say what a weights folder holds: attributes, sizes, how it was trained."""
-    from traitswap.checkpoint import KEYS, KIND, PACKAGED_WEIGHTS, load_config, load_tensors
+    from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, PACKAGED_WEIGHTS, load_config, load_tensors
     from traitswap.config import parse_settings
+    from traitswap.editing import drawing_of
 
     weights = weights or PACKAGED_WEIGHTS
     config = load_config(weights, KIND, KEYS)
@@ -325,6 +329,7 @@ def info(weights: WeightsArgument = None) -> None:
         part = name.lstrip("0123456789.").partition(".")[0]
         parts[part] = parts.get(part, 0) + array.size
     layout = settings.layout
+    drawing = drawing_of(config, weights / CONFIG_NAME, layout)
     lines = {
         "attributes": "; ".join(f"{name} ({', '.join(columns)})" for name, columns in config["attributes"].items()),
         "faces": f"{config['size']}×{config['size']} pixels",
@@ -334,6 +339,8 @@ def info(weights: WeightsArgument = None) -> None:
         "preset": config["preset"],
         "trained on": f"{config['training_data']['name']}, {config['training_data']['train_images']:,} images",
         "images seen": f"{config['images_seen']:,}",
+        "confined": "; ".join(f"{name} to the {region}" for name, region in drawing.confined.items()) or "nothing",
+        "drawn": "twice, also mirrored" if drawing.mirrored else "once",
     }
     for key, value in lines.items():
         typer.echo(f"{key:<12} {value}")

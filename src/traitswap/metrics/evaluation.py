@@ -51,7 +51,8 @@ class Request:
     seed: int = 0
     attributes: tuple[str, ...] = ()
     confined: Mapping[str, str] = field(default_factory=dict)
-    """Attributes that are to change one region alone (`editing`), besides those that the weights name."""
+    """Attributes that are to change one region alone (`editing`), besides those that the weights name, and
+    before them."""
     mirrored: bool = False
     """Draw every face twice, also mirrored (`mirrored`), even if the weights do not ask for it."""
     judge: Path | None = None
