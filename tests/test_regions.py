@@ -218,9 +218,12 @@ def test_what_is_measured_is_what_users_get(pipe):
         assert (results.faces != free.faces).any() == (results.name != "smiling")
 
 
-@pytest.mark.parametrize("config", [{"confined": "hair_color"}, {"confined": ["hair_color"]}, {"mirrored": "no"}])
+@pytest.mark.parametrize(
+    "config",
+    [{"confined": "hair_color"}, {"confined": 1}, {"confined": [1]}, {"confined": ["hair_color"]}, {"mirrored": "no"}],
+)
 def test_a_config_that_makes_no_sense_says_what_is_expected(config):
-    with pytest.raises(TraitswapError, match=r"expected a region for each attribute .*, and true or"):
+    with pytest.raises(TraitswapError, match=r'such as {"hair_color": "hair"}, and true or false'):
         TransferPipeline(Spilling(), config)
 
 

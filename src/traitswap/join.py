@@ -4,14 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from traitswap.checkpoint import (
-    CONFIG_NAME,
-    KEYS,
-    KIND,
-    load_config,
-    load_tensors,
-    save_weights,
-)
+from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, load_config, load_tensors, save_weights
 from traitswap.config import JoinedSettings, LatentSwapSettings, parse_settings
 from traitswap.editing import Drawing, drawing_of
 from traitswap.errors import TraitswapError

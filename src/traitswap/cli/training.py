@@ -140,8 +140,7 @@ def train_classifier(
     _needs_torch()
     from traitswap.training import setup
 
-    if out.exists():
-        raise TraitswapError(f"{out} exists: give another --out, or remove it first")
+    _check_free(out, "--out")
     console = _console()
     faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
     setup.obtain_classifier(out, faces, settings.classifier, seed, "attribute", console)
@@ -348,9 +347,9 @@ def _settings(preset: str, changes: Sequence[str], attributes: Sequence[str], me
     return load_settings(preset, changes, {a.name: a.columns for a in chosen} if chosen else None, method)
 
 
-def _check_free(output: Path) -> None:
+def _check_free(output: Path, option: str = "--output") -> None:
     if output.exists():
-        raise TraitswapError(f"{output} exists: give another --output, or remove it first")
+        raise TraitswapError(f"{output} exists: give another {option}, or remove it first")
 
 
 def _print_estimate(settings: "Settings", estimate: Any) -> None:

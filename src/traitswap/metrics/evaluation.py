@@ -51,8 +51,8 @@ class Request:
     seed: int = 0
     attributes: tuple[str, ...] = ()
     confined: Mapping[str, str] = field(default_factory=dict)
-    """Attributes that are to change one region alone (`editing`), besides those that the weights name, and
-    before them."""
+    """Attributes that are to change one region alone (`editing`), besides those that the weights name and before
+    them."""
     mirrored: bool = False
     """Draw every face twice, also mirrored (`mirrored`), even if the weights do not ask for it."""
     judge: Path | None = None
@@ -91,8 +91,8 @@ class Evaluator:
             data.columns_of([column for a in attributes for column in a.columns])
         except TraitswapError as error:
             raise TraitswapError(f"{error}: choose what it has labels for by --attribute NAME") from None
+        check_confined(request.confined, codec.layout)
         confined = {**drawing.confined, **request.confined}
-        check_confined(confined, codec.layout)
         judge = self._fitting_judge(codec.size)
         about = {
             "weights": weights.name if weights.name != "weights" else weights.resolve().parent.name,
