@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from traitswap.crops import FRAME, MIN_WIDTH, Crop, add_change, choose_faces, cut_out, soft_mask, trouble
+from traitswap.crops import FRAME, MIN_WIDTH, Crop, add_change, choose_faces, cut_out, guided, soft_mask, trouble
 from traitswap.errors import TraitswapError
 from traitswap.faces import FoundFace
+from traitswap.images import resized
 
 from .photos import astronaut, scaled, turned, two_faces
 
@@ -35,6 +36,10 @@ def degrees(crop):
 
 def corners(crop):
     return crop.to_photo(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+
+
+def seen(image, crop, size=64):
+    return cut_out(image, crop, size).astype(np.float32)
 
 
 def difference(a, b):
@@ -117,7 +122,7 @@ def test_other_sizes_give_the_same_crop(photo, crop, size):
 def test_nothing_outside_the_square_moves(photo):
     crop = Crop.centred(150 + 400j, 300, 30)  # reaches beyond the photo's edge
     noise = np.random.default_rng(0).normal(0, 60, (64, 64, 3)).astype(np.float32)
-    changed = add_change(photo, noise, crop)
+    changed = add_change(photo, noise, noise + 128, crop)
     y, x = np.mgrid[:512, :512] + 0.5
     z = crop.turn * (x + 1j * y) + crop.shift
     margin = 2 / crop.side
@@ -130,14 +135,14 @@ def test_nothing_outside_the_square_moves(photo):
 def test_the_middle_gets_the_change_and_keeps_its_grain(side):
     image = np.random.default_rng(0).integers(50, 150, (400, 400, 3)).astype(np.uint8)
     crop = Crop.centred(200 + 200j, side, 20)
-    changed = add_change(image, np.full((64, 64, 3), 30, np.float32), crop)
+    changed = add_change(image, np.full((64, 64, 3), 30, np.float32), seen(image, crop), crop)
     reach = int(side / 4)
     middle = np.s_[200 - reach : 200 + reach, 200 - reach : 200 + reach]
     assert (changed[middle] == image[middle] + 30).all()
 
 
 def test_no_change_changes_nothing(photo, crop):
-    assert (add_change(photo, np.zeros((64, 64, 3), np.float32), crop) == photo).all()
+    assert (add_change(photo, np.zeros((64, 64, 3), np.float32), seen(photo, crop), crop) == photo).all()
 
 
 def test_a_change_comes_back_where_it_was_cut_out(photo):
@@ -145,11 +150,33 @@ def test_a_change_comes_back_where_it_was_cut_out(photo):
     before = cut_out(photo, crop, 128)
     change = np.zeros((128, 128, 3), np.float32)
     change[40:60, 70:100] = 50
-    # Darker, so that nothing is clipped.
-    after = cut_out(add_change(photo // 2, change, crop), crop, 128).astype(float) - cut_out(photo // 2, crop, 128)
+    photo = photo // 2  # darker, so that nothing is clipped
+    after = cut_out(add_change(photo, change, seen(photo, crop, 128), crop), crop, 128).astype(float)
+    after -= cut_out(photo, crop, 128)
     assert before.shape == after.shape
     assert np.abs(after - change).mean() < 1
     assert after[45:55, 75:95].min() > 45
+
+
+def test_a_change_follows_edges_that_are_too_fine_for_the_square():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:512, :512]
+    edge = np.hypot(x - 256, y - 256) < 120 + 12 * np.sin(np.arctan2(y - 256, x - 256) * 9)
+    photo = (np.where(edge, 60, 200)[:, :, None] + rng.normal(0, 3, (512, 512, 3))).astype(np.uint8)
+    wanted = np.where(edge, 100, 0)[:, :, None].repeat(3, 2)  # what is dark gets light, and the rest stays
+    crop = Crop.centred(256 + 256j, 512)
+    change = resized(wanted.astype(np.float32), 64)
+    result = add_change(photo, change, seen(photo, crop), crop).astype(float) - photo
+    plain = resized(change, 512)
+    middle = np.s_[100:412, 100:412]
+    assert difference(result[middle], wanted[middle]) < 0.5 * difference(plain[middle], wanted[middle])
+
+
+def test_offset_and_slope_are_the_change_where_the_face_is_as_it_was_seen(photo, crop):
+    face, change = seen(photo, crop), np.random.default_rng(0).normal(0, 40, (64, 64, 3)).astype(np.float32)
+    offset, slope = guided(change, face)
+    assert offset + slope * face == pytest.approx(change * soft_mask(64)[:, :, None], abs=1e-3)
+    assert np.abs(slope).max() > 0.1
 
 
 def test_the_mask_falls_to_nothing_without_a_step():

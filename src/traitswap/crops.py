@@ -33,6 +33,11 @@ YuNet squeezes the points of a face that is cut off into the photo, so their bei
 SOFT = 0.125
 """The change fades over this share of the square's side towards its border. Over less, hair that goes on beyond the
 square shows a straight edge."""
+NEARBY = 0.8
+"""Standard deviation, in pixels of the square, of what a change's slope is told from."""
+CONTRAST = 20.0
+"""Standard deviation of the face nearby, in levels, at which a slope is halved. Weaker detail, such as wrinkles, stays
+as the photo has it: what the model draws smoothly would blur it."""
 FINEST = 4096
 """Side, in pixels, of the largest square that is sampled; beyond, it is interpolated, which needs less memory."""
 _BAND = 512
@@ -171,27 +176,42 @@ def cut_out(image: UInt8Array, crop: Crop, size: int) -> UInt8Array:
     return resized(np.asarray(square, np.uint8), size)
 
 
-def add_change(image: UInt8Array, change: NDArray[np.float32], crop: Crop) -> UInt8Array:
+def add_change(image: UInt8Array, change: NDArray[np.float32], face: NDArray[np.float32], crop: Crop) -> UInt8Array:
     """A copy of the photo with `change` (S × S × 3, in its 256 levels) added in the square, fading towards the border.
 
-    The photo keeps its own resolution: what is added is smooth, and 0 adds nothing. Outside the square not a bit moves.
+    `face`: what the photo shows in the square, S × S × 3, 0 … 255. The photo keeps its own resolution: what is added
+    follows its edges (`guided`), and 0 adds nothing. Outside the square not a bit moves.
     """
     fine = min(round(crop.side), FINEST)
-    smooth = resized(faded(change), fine)
+    offset, slope = (resized(part, fine) for part in guided(change, face))
     left, top, right, bottom = _reach(image, crop)
     result = image.copy()
     for start in range(top, bottom, _BAND):  # a band at a time: floats of a large photo would fill the memory
         part = result[start : min(start + _BAND, bottom), left:right]
-        added = cv2.warpAffine(
-            smooth, crop.matrix(fine, left, start), part.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
-        part[:] = np.clip(np.rint(part + added), 0, 255)
+        matrix, flags = crop.matrix(fine, left, start), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        added, times = (cv2.warpAffine(map_, matrix, part.shape[1::-1], flags=flags) for map_ in (offset, slope))
+        part[:] = np.clip(np.rint(part + added + times * part), 0, 255)
     return result
 
 
-def faded(change: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A change (S × S × 3) that falls to 0 towards the square's border."""
-    return change * soft_mask(len(change))[:, :, None]
+def guided(change: NDArray[np.float32], face: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Offset and slope (each S × S × 3) of a change of a face (likewise, in 256 levels): with what the face shows, the
+    change is offset + slope · face. Both fall to 0 towards the border.
+
+    Enlarged, and with the photo at its own resolution in place of the face, they give a change that follows edges too
+    fine for the square. The slope is the change's regression on the face nearby, a colour at a time (He et al., Guided
+    Image Filtering, 2013); what it leaves is in the offset.
+    """
+    mean, mean_change = _nearby(face), _nearby(change)
+    variance = _nearby(face * face) - mean * mean
+    mask = soft_mask(len(face))[:, :, None]
+    covariance = _nearby(face * change) - mean * mean_change
+    slope = np.asarray(mask * covariance / (variance + CONTRAST**2), np.float32)
+    return mask * change - slope * face, slope
+
+
+def _nearby(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), NEARBY, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def soft_mask(size: int) -> NDArray[np.float32]:

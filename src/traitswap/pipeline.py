@@ -200,7 +200,7 @@ class TransferPipeline:
         rebuilt: FloatArray | None = None,
     ) -> FloatArray:
         """What an edit adds to N faces, N × size × size × 3, in 256 levels, before it fades towards the square's border
-        (`crops.faded`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
+        (`crops.guided`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
         if rebuilt is None:
             rebuilt = self._decode(codes)
         return as_levels(edited(self._decode, codes, references, strength, self._confined, rebuilt) - rebuilt)
@@ -262,8 +262,8 @@ class TransferPipeline:
         strength: Mapping[str, float] | None,
     ) -> UInt8Array:
         changes = self.change(encoded.codes, references, strength, encoded.rebuilt)
-        for change, (_, crop) in zip(changes, encoded.faces, strict=True):
-            pixels = add_change(pixels, change, crop)
+        for change, face, (_, crop) in zip(changes, as_levels(encoded.codes.photo + 1), encoded.faces, strict=True):
+            pixels = add_change(pixels, change, face, crop)
         return pixels
 
     def _squares(

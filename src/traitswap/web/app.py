@@ -14,13 +14,15 @@ import numpy as np
 from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, Json
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp
 
-from traitswap.crops import faces_in, faded, trouble
+from traitswap.crops import faces_in, guided, trouble
+from traitswap.editing import as_levels
 from traitswap.errors import TraitswapError
 from traitswap.images import Photo, encoded, open_photo
 from traitswap.pipeline import Edit, Reference, TransferPipeline
@@ -118,9 +120,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "Something in the request is wrong; the error says what."},
     503: {"model": Problem, "description": "Too many requests, or the work took too long; see Retry-After."},
 }
+OFFSET_STEPS, SLOPE_STEPS = 32, 4096
+"""What /v1/decode sends is in whole numbers, so many to a level and to 1."""
 _CHANGE = (
-    "What to add to the face's square: size × size × 3 whole numbers, rows from the top, RGB, 16-bit little-endian, in "
-    "256 levels. It is 0 at the border. Enlarged to the square in the photo and added there, it gives the edited photo."
+    "What to do to the face's square: size × size × 6 whole numbers, rows from the top, 16-bit little-endian: offsets "
+    f"of red, green and blue, in 1/{OFFSET_STEPS} of 256 levels, then slopes, in 1/{SLOPE_STEPS}; 0 at the border. "
+    "Enlarged to the square in the photo, the edited photo's level is offset + (1 + slope) · the photo's level."
 )
 
 
@@ -199,10 +204,13 @@ class _Service:
             }
         )
         with np.errstate(all="ignore"):  # what follows from numbers that no face has is asked for below
-            change = faded(self.pipe.change(codes, references, request.strength)[0])
-        if not np.isfinite(change).all():
+            change = self.pipe.change(codes, references, request.strength)[0]
+            offset, slope = guided(change, as_levels(codes.photo + 1)[0])
+        sent = np.concatenate([OFFSET_STEPS * offset, SLOPE_STEPS * slope], 2)
+        if not np.isfinite(sent).all():
             raise TraitswapError("codes: no face has such; send what /v1/encode gave as it is")
-        return np.rint(change).astype("<i2").tobytes()
+        steps: NDArray[np.int16] = np.clip(np.rint(sent), -0x8000, 0x7FFF).astype("<i2")
+        return steps.tobytes()
 
     def transfer(
         self,

@@ -90,7 +90,7 @@ async function encode(file, signal) {
   return { ...seen, name: file.name, blob, bitmap: await createImageBitmap(preview) };
 }
 
-/** What to add to a face, S × S × 3; null where nothing is taken. */
+/** What a face gets: S × S × 6, offsets of red, green and blue and slopes; null where nothing is taken. */
 async function changeOf(codes, choice) {
   const take = {}, strength = {};
   for (const [name, { source, strength: amount }] of Object.entries(choice)) {
@@ -101,7 +101,8 @@ async function changeOf(codes, choice) {
   if (!Object.keys(take).length) return null;
   const body = JSON.stringify({ codes, take, strength });
   const answer = await ask("v1/decode", { method: "POST", body, headers: { "content-type": "application/json" } });
-  return new Int16Array(await answer.arrayBuffer());  // little-endian, as every machine with a browser is
+  const steps = new Int16Array(await answer.arrayBuffer());  // little-endian, as every machine with a browser is
+  return Float32Array.from(steps, (step, i) => (i % 6 < 3 ? step / 32 : step / 4096));
 }
 
 // ── Pictures ──
@@ -142,11 +143,12 @@ function add(image, change, { square }, scale) {
       p += 4;
       if (u < 0 || v < 0 || u >= last || v >= last) continue;  // 0 there
       const column = u | 0, row = v | 0, du = u - column, dv = v - row;
-      const q = 3 * (row * size + column), r = q + 3 * size;
+      const q = 6 * (row * size + column), r = q + 6 * size;
       const se = du * dv, ne = du - se, sw = dv - se, nw = 1 - du - sw;
-      pixels[p] += nw * change[q] + ne * change[q + 3] + sw * change[r] + se * change[r + 3];
-      pixels[p + 1] += nw * change[q + 1] + ne * change[q + 4] + sw * change[r + 1] + se * change[r + 4];
-      pixels[p + 2] += nw * change[q + 2] + ne * change[q + 5] + sw * change[r + 2] + se * change[r + 5];
+      const at = (i) => nw * change[q + i] + ne * change[q + i + 6] + sw * change[r + i] + se * change[r + i + 6];
+      pixels[p] += at(0) + at(3) * pixels[p];
+      pixels[p + 1] += at(1) + at(4) * pixels[p + 1];
+      pixels[p + 2] += at(2) + at(5) * pixels[p + 2];
     }
   }
 }
@@ -202,7 +204,9 @@ async function pump() {
 function drawStyle(canvas, one, change) {
   const context = drawFace(canvas, photo, one);
   const image = context.getImageData(0, 0, model.size, model.size);
-  for (let i = 0, j = 0; i < image.data.length; i++) if (i % 4 !== 3) image.data[i] += change[j++];
+  for (let i = 0, j = 0; i < image.data.length; i += 4, j += 6) {
+    for (let c = 0; c < 3; c++) image.data[i + c] += change[j + c] + change[j + c + 3] * image.data[i + c];
+  }
   context.putImageData(image, 0, 0);
 }
 
