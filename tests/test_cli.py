@@ -443,7 +443,10 @@ def test_help_answers_at_once():
         (["--take", "smilling={b}"], ("did you mean smiling?",)),
         (["--take", "smiling"], ("expected ATTRIBUTE=VALUE",)),
         (["--take", "smiling={b}", "--take", "smiling={a}"], ("'smiling' twice",)),
-        (["--take", "smiling={b}", "--strength", "smiling=2"], ("strength of 'smiling' is 2.0; expected 0",)),
+        (
+            ["--take", "smiling={b}", "--strength", "smiling=2"],
+            ("strength of 'smiling' is 2.0; expected 0", "up to 1.5"),
+        ),
         (["--take", "smiling={b}", "--strength", "smiling=half"], ("expected a number",)),
         (["--strength", "smiling=0.5"], ("no reference to take it from",)),
         (["--face", "first"], ("--face first: expected a number from 1, or all",)),

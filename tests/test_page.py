@@ -172,6 +172,9 @@ def test_from_a_photo_to_a_picture(page, pipe):
     choose(page, "her")
     shows(page, PHOTO, pipe(PHOTO, {"hair_color": HER}).image)
     slider = box(page).get_by_role("slider", name="How much hair color")
+    slide(page, 1.5)
+    expect(box(page).get_by_role("status")).to_have_text("1.50")
+    shows(page, PHOTO, pipe(PHOTO, {"hair_color": HER}, {"hair_color": 1.5}).image)
     slide(page, 0.9, 0.7, 0.5, 0.3)
     assert slider.get_attribute("aria-valuetext") == "30 percent of her.png"
     expect(box(page).get_by_role("status")).to_have_text("0.30")
@@ -314,7 +317,7 @@ def test_the_keyboard_is_enough(page, pipe, tmp_path):
     tab_to(page.get_by_role("button", name="Download"))
     with page.expect_download() as saving:
         page.keyboard.press("Enter")
-    expected = pipe(PHOTO, {"hair_color": HER}, {"hair_color": 0.97})
+    expected = pipe(PHOTO, {"hair_color": HER}, {"hair_color": 1.47})
     assert saving.value.path().read_bytes() == expected.encoded("PNG")
     page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("combobox", name="Format")).to_be_focused()

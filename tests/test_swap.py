@@ -56,6 +56,14 @@ def test_a_blend_lies_between_and_ends_at_the_exchange(a, b, strength):
     assert (bits(blend(a, {"smile": b}, LAYOUT, {"smile": 0})) == bits(a)).all()
 
 
+@given(a=EMBEDDINGS, b=EMBEDDINGS)
+def test_more_than_the_reference_goes_on_the_same_way(a, b):
+    unit = LAYOUT.unit("smile")
+    result = blend(a, {"smile": b}, LAYOUT, {"smile": 1.5})[:, unit]
+    slack = 1e-5 * np.maximum(abs(a), abs(b))[:, unit]
+    assert (np.abs(result - b[:, unit] - (b - a)[:, unit] / 2) <= slack).all()
+
+
 def test_codes_swap_and_keep_their_own_photos():
     rng = np.random.default_rng(0)
     one, two = (

@@ -30,6 +30,7 @@ from traitswap.codec import Codes  # noqa: E402
 from traitswap.crops import guided  # noqa: E402
 from traitswap.editing import as_levels  # noqa: E402
 from traitswap.metadata import SOURCE_TYPE  # noqa: E402
+from traitswap.pipeline import STRONGEST  # noqa: E402
 from traitswap.web import server  # noqa: E402
 from traitswap.web.app import create_app  # noqa: E402
 from traitswap.web.guard import Limits  # noqa: E402
@@ -212,6 +213,7 @@ def test_the_model_and_the_limits_are_told(client):
     assert told["styles"] == {"hair_color": ["@dark", "@fair"], "smiling": ["@smiling"]}
     assert told["attributes"] == ["hair_color", "smiling"]
     assert told["size"] == 64
+    assert told["strongest"] == STRONGEST
     assert told["max_upload"] == Limits().upload
     assert client.get("/healthz").json() == {"status": "ok"}
 
@@ -275,7 +277,7 @@ def test_photos_that_cannot_be_edited_are_named(client, photo, spoil, expected):
         ([{"take": {"hair_color": 2}}], "reference 2 is to be taken, 1 were sent"),
         ([{"take": {"hair_color": 0}}], "edits"),
         ([{"take": {}, "strength": {"smiling": 0.5}}], "no reference to take it from"),
-        ([{"take": TAKE, "strength": {"hair_color": 1.5}}], "less than or equal to 1"),
+        ([{"take": TAKE, "strength": {"hair_color": 1.6}}], "less than or equal to 1.5"),
         ([{"take": TAKE, "strength": {"hair_color": "1"}}], "valid number"),
         ([{"take": TAKE, "aligned": True}], "aligned"),
         ({"take": TAKE}, "valid list"),
@@ -354,7 +356,7 @@ def test_wrong_references_of_decode_are_explained(client, codes):
     refused(decode(client, codes, {"hair_color": "@fare"}), 422, "did you mean fair?")
     refused(decode(client, codes, {"hair": "@fair"}), 422, "no attribute 'hair'")
     refused(decode(client, codes, {}, {"smiling": 0.5}), 422, "no reference to take it from")
-    refused(decode(client, codes, TAKE, {"hair_color": 1.01}), 422, "strength.hair_color")
+    refused(decode(client, codes, TAKE, {"hair_color": 1.51}), 422, "strength.hair_color")
     nan = json.dumps({"codes": codes, "take": TAKE, "strength": {"hair_color": float("nan")}})
     refused(client.post("/v1/decode", content=nan, headers={"content-type": "application/json"}), 422, "strength")
 

@@ -27,11 +27,13 @@ from traitswap.mirrored import Mirrored
 from traitswap.onnx_codec import is_exported, load_onnx_codec
 from traitswap.styles import MARK, Styles, load_styles
 
-__all__ = ["Edit", "EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
+__all__ = ["STRONGEST", "Edit", "EncodedPhoto", "PhotoLike", "Reference", "Result", "TransferPipeline"]
 
 Reference = PhotoLike | Codes
 """A photo, a style's name ("@blond"), or the codes of one face (`TransferPipeline.encode`)."""
 
+STRONGEST = 1.5
+"""The largest strength. Beyond, the model's faults grow faster than what is taken."""
 BATCH = 32
 """Faces that are in a network at a time: bounds the memory, however many are given."""
 
@@ -142,12 +144,13 @@ class TransferPipeline:
     ) -> Result:
         """The photo with each attribute of `take` taken from its reference.
 
-        `strength` per attribute: 0 keeps the photo's own, 1 (default) takes the reference's, between blends. `face`:
-        which one of the photo, from 1, the largest first, or "all" that are large enough and not cut off. The photo
-        gets what the model changes, not what it rebuilds: with nothing taken, or strength 0, it stays bit for bit as
-        it was. Only of an aligned crop the result is what the model rebuilds.
+        `strength` per attribute: 0 keeps the photo's own, 1 (default) takes the reference's, between blends; up to
+        1.5 (`STRONGEST`) goes beyond, where little changes. `face`: which one of the photo, from 1, the largest first,
+        or "all" that are large enough and not cut off. The photo gets what the model changes, not what it rebuilds:
+        with nothing taken, or strength 0, it stays bit for bit as it was. Only of an aligned crop the result is what
+        the model rebuilds.
 
-        Raises `TraitswapError` for an unknown attribute, a strength outside 0 … 1, a photo that cannot be read, or a
+        Raises `TraitswapError` for an unknown attribute, a strength outside 0 … 1.5, a photo that cannot be read, or a
         photo or reference without a face that can be edited.
         """
         take, strength = dict(take or {}), dict(strength or {})
@@ -211,9 +214,10 @@ class TransferPipeline:
         for name, value in strength.items():
             if name not in take:
                 raise TraitswapError(f"a strength is given for '{name}', but no reference to take it from")
-            if not 0 <= value <= 1:
+            if not 0 <= value <= STRONGEST:
                 raise TraitswapError(
-                    f"strength of '{name}' is {value}; expected 0 (the photo's own) to 1 (the reference's)"
+                    f"strength of '{name}' is {value}; expected 0 (the photo's own) to 1 (the reference's), or up to "
+                    f"{STRONGEST} to go beyond"
                 )
 
     def encode(self, photos: Sequence[PhotoLike], aligned: bool = False) -> Codes:

@@ -72,7 +72,9 @@ def transfer(
     strength: Annotated[
         list[str],
         typer.Option(
-            "--strength", metavar="ATTRIBUTE=0…1", help="How far to go: 0 keeps the photo's own, 1 takes it all."
+            "--strength",
+            metavar="ATTRIBUTE=0…1.5",
+            help="How far to go: 0 keeps the photo's own, 1 takes the reference's; more where that is too little.",
         ),
     ] = [],  # noqa: B006
     face: Annotated[

@@ -25,7 +25,7 @@ from traitswap.crops import faces_in, guided, trouble
 from traitswap.editing import as_levels
 from traitswap.errors import TraitswapError
 from traitswap.images import Photo, encoded, open_photo
-from traitswap.pipeline import Edit, Reference, TransferPipeline
+from traitswap.pipeline import STRONGEST, Edit, Reference, TransferPipeline
 from traitswap.styles import MARK
 from traitswap.web.blobs import Blobs
 from traitswap.web.guard import Guard, Limits, Metrics
@@ -41,7 +41,7 @@ PREVIEW_SIDE = 1024
 """Longer side, in pixels, of the picture that /v1/encode gives back."""
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
-Strength = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -59,6 +59,7 @@ class Model(BaseModel):
     attributes: list[str]
     styles: dict[str, list[str]] = Field(description="For each attribute, names that may stand for a reference.")
     size: int = Field(description="Height and width of the faces that the model works on, pixels.")
+    strongest: float = Field(description="The largest strength.")
     max_upload: int = Field(description="Bytes of a request.")
     max_pixels: int = Field(description="Pixels of a photo.")
 
@@ -267,6 +268,7 @@ def _add_api(app: FastAPI, service: _Service, limits: Limits, metrics: Metrics) 
             attributes=list(service.pipe.attributes),
             styles=styles,
             size=service.pipe.size,
+            strongest=STRONGEST,
             max_upload=limits.upload,
             max_pixels=limits.pixels,
         )

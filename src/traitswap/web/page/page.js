@@ -226,7 +226,7 @@ function moved() {
 function buildAttribute(name) {
   const controls = { chips: new Map(), box: element("fieldset", { disabled: true }), list: element("div", { className: "chips" }) };
   const id = `strength-${name}`;
-  controls.range = element("input", { id, type: "range", min: 0, max: 1, step: 0.01, value: 1, disabled: true });
+  controls.range = element("input", { id, type: "range", min: 0, max: model.strongest, step: 0.01, value: 1, disabled: true });
   controls.output = element("output", { htmlFor: id, value: "1.00" });
   controls.range.addEventListener("input", () => {
     choices.get(face.number)[name].strength = controls.range.valueAsNumber;
