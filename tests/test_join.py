@@ -1,6 +1,7 @@
 """Weights that learnt different attributes, as one: each does what it did alone, beside the others."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,40 @@ def test_what_one_takes_another_does_not_see(joined, x):
     np.testing.assert_array_equal(swapped.swap(partner, ["bangs"])[0].embedding, first.embedding)
 
 
+def test_what_several_know_is_taken_of_the_last(alone, x, tmp_path):
+    other = weights_of({"smiling": ["Mouth_Slightly_Open"]}, tmp_path / "other", "network.rest_channels=3")
+    out = tmp_path / "joined"
+    assert join([alone[0], other], out) == ("hair_color", "smiling")
+    together, config = load_codec(out)
+    assert config["attributes"] == HAIR | {"smiling": ["Mouth_Slightly_Open"]}
+    assert load_styles(out, together.layout).names("hair_color") == ("blond",)
+    assert load_styles(out, together.layout).names("smiling") == (), "the other's are of another network"
+    codes = together.encode(x)
+    for name, giver in (("hair_color", alone[0]), ("smiling", other)):
+        codec = load_codec(giver)[0]
+        own = codec.encode(x)
+        unit = own.embedding[:, codec.layout.unit(name)]
+        np.testing.assert_array_equal(codes.embedding[:, together.layout.unit(name)], unit)
+        # Large: networks that learnt nothing hardly mind.
+        unit = np.random.default_rng(2).normal(0, 1e4, unit.shape).astype(np.float32)
+        change, expected = (
+            one.decode(c.blend({name: with_unit(c, name, unit)})) - one.decode(c)
+            for one, c in ((together, codes), (codec, own))
+        )
+        np.testing.assert_allclose(change, expected, atol=1e-4)
+        assert np.abs(change).max() > 0.01
+    export(out, tmp_path / "exported")
+    assert join([out, alone[1]], tmp_path / "again") == ("hair_color", "smiling", "bangs")
+    again = load_codec(tmp_path / "again")[0].encode(x).embedding
+    np.testing.assert_array_equal(again[:, : together.layout.swapped_channels], codes.own)
+
+
+def with_unit(codes, name, unit):
+    embedding = codes.embedding.copy()
+    embedding[:, codes.layout.unit(name)] = unit
+    return replace(codes, embedding=embedding)
+
+
 def test_styles_and_how_faces_are_drawn_are_kept(alone, joined):
     codec, config = load_codec(joined)
     styles = load_styles(joined, codec.layout)
@@ -152,8 +187,8 @@ def test_one_folder_alone_is_joined_to_the_packaged_weights(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("attributes", "changes", "preset", "expected"),
     [
-        (SMILE, (), "tiny", "'Smiling' is given twice"),
-        ({"smiling": ["Mouth_Slightly_Open"]}, (), "tiny", "smiling"),
+        ({"grin": ["Smiling"]}, (), "tiny", "'Smiling' is given twice"),
+        (HAIR | SMILE | BANGS, (), "tiny", "later weights know all that others do .hair_color, smiling.: leave those"),
         (BANGS, ("network.size=64",), "tiny", r"network.size differs \(32, 64\)"),
         (BANGS, ("network.unit_channels=3",), "tiny", r"network.unit_channels differs \(2, 3\)"),
         (BANGS, ("network.patch=1",), "tiny", "stride of network.widths differs"),

@@ -185,15 +185,29 @@ class JoinedSettings(ModelSettings):
         for what, values in alike.items():
             if any(value != values[0] for value in values):
                 raise ValueError(f"{what} differs ({', '.join(map(str, values))})")
+        for part, given in zip(self.parts, self.given, strict=True):
+            if not given:
+                raise ValueError(
+                    f"later weights know all that others do ({', '.join(part.attributes)}): leave those out"
+                )
         return self
 
     @property
+    def given(self) -> tuple[tuple[str, ...], ...]:
+        """The attributes that are taken of each part: all that no later one knows as well."""
+        last = {name: i for i, part in enumerate(self.parts) for name in part.attributes}
+        return tuple(tuple(n for n in part.attributes if last[n] == i) for i, part in enumerate(self.parts))
+
+    @property
     def layout(self) -> Layout:
-        """The units of all, then what each knows of the rest."""
+        """The units that are taken of each part, then what each has besides: other units, and what it knows of the
+        rest."""
         layouts = [part.layout for part in self.parts]
-        attributes = tuple(a for layout in layouts for a in layout.attributes)
+        taken = zip(layouts, self.given, strict=True)
+        attributes = tuple(a for layout, given in taken for a in layout.attributes if a.name in given)
         check_attributes(attributes)
-        return Layout(attributes, layouts[0].unit_channels, sum(layout.rest_channels for layout in layouts))
+        unit = layouts[0].unit_channels
+        return Layout(attributes, unit, sum(layout.channels for layout in layouts) - len(attributes) * unit)
 
 
 _METHODS: dict[str, type[Settings]] = {

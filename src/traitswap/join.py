@@ -15,9 +15,9 @@ from traitswap.styles import Styles, load_styles, save_styles
 def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
     """Writes a weights folder that knows the attributes of all, in their order, with their styles; returns their names.
 
-    Each keeps its networks, and adds its change to the photo. Raises `TraitswapError`, and writes nothing, unless all
-    are of the paper's method with `network.residual`, of faces and units of one size, and know different attributes and
-    label columns.
+    What several know is taken of the last. Each keeps its networks, and adds its change to the photo. Raises
+    `TraitswapError`, and writes nothing, unless all are of the paper's method with `network.residual`, of faces and
+    units of one size, and each knows an attribute that no later one does.
     """
     configs = [load_config(folder, KIND, KEYS) for folder in weights]
     parts: list[LatentSwapSettings] = []
@@ -37,15 +37,21 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
             own = {name.removeprefix(prefix): a for name, a in loaded.items() if name.startswith(prefix)}
             tensors |= {f"{len(parts)}.{name}": array for name, array in own.items()}
             parts.append(part)
+    attributes: dict[str, Sequence[str]] = {}
+    for part in parts:
+        for name, columns in part.attributes.items():
+            attributes.pop(name, None)  # its place is the last one's, too
+            attributes[name] = columns
     table = {
         "preset": _listed(config["preset"] for config in configs),
-        "attributes": {name: columns for part in parts for name, columns in part.attributes.items()},
+        "attributes": attributes,
         "network": {"size": parts[0].network.size},
         "method": {"name": "joined"},
         "data": parts[0].data.model_dump(mode="json"),
         "parts": [part.model_dump(mode="json") for part in parts],
     }
     layout = parse_settings(table, "joined weights").layout
+    last = {name: i for i, config in enumerate(configs) for name in config["attributes"]}
     config = {
         "kind": KIND,
         "attributes": table["attributes"],
@@ -54,13 +60,16 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "training_data": _together([config["training_data"] for config in configs]),
         "images_seen": sum(config["images_seen"] for config in configs),
         "settings": table,
-        "confined": {name: region for drawing in drawings for name, region in drawing.confined.items()},
+        "confined": {
+            name: region for i, one in enumerate(drawings) for name, region in one.confined.items() if last[name] == i
+        },
         "mirrored": any(drawing.mirrored for drawing in drawings),
     }
     styles = [load_styles(folder, layout) for folder in weights]
     with written_whole(out) as fresh:
         save_weights(fresh, tensors, config)
-        save_styles(fresh, Styles({name: units for one in styles for name, units in one.units.items()}))
+        taken = {n: units for i, one in enumerate(styles) for n, units in one.units.items() if last[n] == i}
+        save_styles(fresh, Styles(taken))
     return layout.names
 
 

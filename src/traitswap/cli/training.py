@@ -305,14 +305,15 @@ def find_styles(
 def join(
     weights: Annotated[
         list[Path],
-        typer.Argument(help="Weights folders of different attributes; one alone joins those of the package."),
+        typer.Argument(help="Weights folders of different attributes; one alone is joined to those of the package."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write.")],
 ) -> None:
     """Make one of weights that learnt different attributes: a beard of your own beside what another model knows.
 
-    The encoders, decoders and styles of all are kept as they are; each adds its change to the photo, and its time. They
-    must be of the paper's method with network.residual, as of the presets traitswap, single and lite, and of one size.
+    What several know is taken of the last: a better smile of your own replaces the package's. Encoders and decoders are
+    kept as they are; each adds its change to the photo, and its time. They must be of the paper's method with
+    network.residual, as of the presets traitswap, single and lite, and of one size.
     """
     from traitswap.checkpoint import PACKAGED_WEIGHTS
     from traitswap.join import join as write

@@ -11,30 +11,39 @@ from traitswap.networks.transfer import TransferNetwork
 
 
 class JoinedGenerator(TransferNetwork):
-    """Its embedding has the units of all members in their order, then what each knows of the rest."""
+    """Its embedding has the units that are taken of each member, in their order, then what else each has: units of
+    attributes that are taken of another, which never move, and what it knows of the rest."""
 
-    def __init__(self, members: Sequence[Generator], layout: Layout) -> None:
+    def __init__(self, members: Sequence[Generator], given: Sequence[Sequence[str]], layout: Layout) -> None:
         super().__init__(layout)
         self.members = nn.ModuleList(members)
+        self.given = given
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        units, rests = [], []
-        for member in self._members():
+        units: list[Tensor] = []
+        others: list[Tensor] = []
+        for member, given in zip(self._members(), self.given, strict=True):
             embedding = member.encode(x)
-            units.append(member.units(embedding))
-            rests.append(embedding[:, member.layout.swapped_channels :])
-        return torch.cat([*units, *rests], 1)
+            for name in member.layout.names:
+                (units if name in given else others).append(embedding[:, member.layout.unit(name)])
+            others.append(embedding[:, member.layout.swapped_channels :])
+        return torch.cat([*units, *others], 1)
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
-        members = self._members()
-        counts = [member.layout.swapped_channels for member in members]
-        rests = [member.layout.rest_channels for member in members]
-        cut = torch.split(embedding, [*counts, *rests], 1)
-        owns = [None] * len(members) if own is None else torch.split(own, counts, 1)
         result = photo
-        for i, member in enumerate(members):
-            codes = torch.cat([cut[i], cut[len(members) + i]], 1)
-            result = result + (member.decode(codes, photo, owns[i]) - photo)
+        other = self.layout.swapped_channels  # where what is not taken of the member begins
+        for member, given in zip(self._members(), self.given, strict=True):
+            cut, owns = [], []
+            for name in member.layout.names:
+                taken = name in given
+                unit = self.layout.unit(name) if taken else slice(other, other + self.layout.unit_channels)
+                other = other if taken else unit.stop
+                cut.append(embedding[:, unit])
+                owns.append((embedding if own is None or not taken else own)[:, unit])
+            cut.append(embedding[:, other : other + member.layout.rest_channels])
+            other += member.layout.rest_channels
+            known = None if own is None else torch.cat(owns, 1)
+            result = result + (member.decode(torch.cat(cut, 1), photo, known) - photo)
         return result.clamp(-1, 1)
 
     def parts(self) -> dict[str, nn.Module]:

@@ -118,7 +118,7 @@ def new_generator(settings: ModelSettings) -> TransferNetwork:
     if isinstance(settings, DNAGANSettings):
         return DNAGANGenerator(settings.network, settings.layout)
     if isinstance(settings, JoinedSettings):
-        return JoinedGenerator([_new_latent_swap(part) for part in settings.parts], settings.layout)
+        return JoinedGenerator([_new_latent_swap(part) for part in settings.parts], settings.given, settings.layout)
     assert isinstance(settings, LatentSwapSettings)
     return _new_latent_swap(settings)
 
