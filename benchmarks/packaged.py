@@ -1,0 +1,99 @@
+"""The weights of the package, from data to folder: what the model card says of them, as commands.
+
+    python benchmarks/packaged.py --data CELEBA-HQ --feature-network squeezenet-fire9.onnx \\
+        --identity-network FACES.onnx --out runs/packaged
+
+Hours of training. The same command again goes on where it stopped; --dry-run prints the commands and runs none.
+Writes OUT/published, which is laid out as src/traitswap/pretrained is.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ALL = ("hair_color=Black_Hair,Blond_Hair,Brown_Hair", "smiling=Smiling", "bangs=Bangs", "eyeglasses=Eyeglasses")
+CONFINED = ("hair_color=hair", "smiling=mouth", "eyeglasses=eyes")
+FIRST = ("network.conditional_scores=false", "method.r1=false", "method.lambda_gp=10", "method.lambda_change=1")
+"""The preset as it was when the first run was made."""
+
+
+def main() -> None:
+    given = arguments(sys.argv[1:])
+    for words, made in commands(given):
+        if given.dry_run or not made.exists():
+            print(shlex.join(["traitswap", *words]), flush=True)
+        if not given.dry_run and not made.exists():
+            code = subprocess.run([sys.executable, "-m", "traitswap", *words]).returncode
+            if code:
+                raise SystemExit(code)
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", required=True, help="folder of CelebA-HQ at 128 pixels, with CelebA's labels")
+    options.add_argument("--guide", default="models/guide")
+    options.add_argument("--judge", default="models/judge")
+    options.add_argument("--identity-network", required=True)
+    options.add_argument("--feature-network", required=True)
+    options.add_argument("--card", default="docs/model-card.md")
+    options.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    options.add_argument("--pairs", default="1000", help="pairs to measure with")
+    options.add_argument("--set", action="append", default=[], help="key=value: a change of every run, to try this")
+    options.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+    return options.parse_args(words)
+
+
+def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:
+    """In their order: the words of each, and what is there once it has ended."""
+    first, second, third = (given.out / name for name in ("first", "second", "third"))
+    joined, report, published = (given.out / name for name in ("joined", "report.json", "published"))
+    data = ["--data", given.data]
+
+    def train(run: Path, *words: str) -> tuple[list[str], Path]:
+        shared = [*data, "--guide", given.guide, "--health", given.judge, "--out", str(run)]
+        # Goes on where it stopped, and a finished run ends at once; its styles are found last.
+        return ["train", *shared, *words, *many("--set", given.set)], run / "weights/styles.safetensors"
+
+    def find_styles(run: Path) -> tuple[list[str], Path]:
+        return ["find-styles", str(run / "weights"), *data], run / "weights/styles.safetensors"
+
+    networks = ["--identity-network", given.identity_network, "--feature-network", given.feature_network]
+    measured = ["--split", "val", "--pairs", given.pairs, "--judge", given.judge, *networks]
+    return [
+        train(first, "--preset", "traitswap", *many("--attribute", ALL), *many("--set", FIRST)),
+        train(
+            second, "--preset", "traitswap", "--start-from", str(first / "weights"), "--set", "method.early_images=0"
+        ),
+        find_styles(second),
+        train(third, "--preset", "single", "--max-images", "44000", "--set", "train.precision=32-true"),
+        find_styles(third),
+        (["join", str(second / "weights"), str(third / "weights"), "--output", str(joined)], joined),
+        (
+            [
+                "evaluate",
+                str(joined),
+                *data,
+                *measured,
+                *many("--confine", CONFINED),
+                "--mirror",
+                "--json",
+                str(report),
+            ],
+            report,
+        ),
+        (
+            ["publish", str(joined), "--card", given.card, "--report", str(report), "--output", str(published)],
+            published,
+        ),
+    ]
+
+
+def many(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+if __name__ == "__main__":
+    main()

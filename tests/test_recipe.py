@@ -1,0 +1,47 @@
+"""The recipe of the packaged weights: the commands run, and are those that made them."""
+
+import json
+
+import packaged
+from traitswap.checkpoint import CONFIG_NAME, PACKAGED_WEIGHTS
+
+from .test_cli import ok
+from .tiny_onnx import write_network
+
+SHRUNK = {
+    "network.size": 64,
+    "network.widths": [8, 64],
+    "network.discriminator_widths": [8, 8, 8],
+    "train.batch": 6,
+    "train.images": 12,
+    "train.save_images": 6,
+    "train.sample_images": 12,
+    "train.health_pairs": 4,
+    "train.statistics_images": 64,
+    "classifier.images": 128,
+    "data.drawn_count": 80,
+}
+CHANGES = [word for key, value in SHRUNK.items() for word in ("--set", f"{key}={value}")]
+
+
+def test_the_packaged_weights_can_be_made_again(tmp_path):
+    network, guide = tmp_path / "tiny-48.onnx", str(tmp_path / "guide")
+    write_network(network, 64)
+    ok(["train-classifier", "--preset", "traitswap", "--data", "drawn", "--out", guide, *CHANGES])
+    networks = [word for kind in ("feature", "identity") for word in (f"--{kind}-network", str(network))]
+    where = ["--data", "drawn", "--guide", guide, "--judge", guide, *networks, "--out", str(tmp_path / "runs")]
+    for words, _ in packaged.commands(packaged.arguments([*where, "--pairs", "6", *CHANGES])):
+        ok(words)
+    made, known = (
+        json.loads((folder / CONFIG_NAME).read_text()) for folder in (tmp_path / "runs/published", PACKAGED_WEIGHTS)
+    )
+    for config in (made, known):
+        for part in config["settings"]["parts"]:
+            for key in SHRUNK:
+                group, name = key.split(".")
+                del part[group][name]
+            # The machine's, and what has no say in the weights.
+            del part["train"]["precision"], part["train"]["keep_weights"]
+    for key in ("attributes", "preset", "confined", "mirrored"):
+        assert made[key] == known[key]
+    assert made["settings"]["parts"] == known["settings"]["parts"]
