@@ -1,10 +1,10 @@
-"""The weights of the package, from data to folder: what the model card says of them, as commands.
+"""The weights of the package, from data to folder, with the guide and judge of models/: traitswap's commands in turn.
 
     python benchmarks/packaged.py --data CELEBA-HQ --feature-network squeezenet-fire9.onnx \\
         --identity-network FACES.onnx --out runs/packaged
 
-Hours of training. The same command again goes on where it stopped; --dry-run prints the commands and runs none.
-Writes OUT/published, which is laid out as src/traitswap/pretrained is.
+From the repository's folder; hours of training. The same command again goes on where it stopped; --dry-run prints the
+commands and runs none. Writes OUT/published, which is laid out as src/traitswap/pretrained is.
 """
 
 import argparse
@@ -18,20 +18,30 @@ ALL = ("hair_color=Black_Hair,Blond_Hair,Brown_Hair", "smiling=Smiling", "bangs=
 CONFINED = ("hair_color=hair", "smiling=mouth", "eyeglasses=eyes")
 FIRST = ("network.conditional_scores=false", "method.r1=false", "method.lambda_gp=10", "method.lambda_change=1")
 """The preset as it was when the first run was made."""
+SECOND = ("--set", "method.early_images=0")
 
 
-def main() -> None:
-    given = arguments(sys.argv[1:])
-    for words, made in commands(given):
+def main(words: Sequence[str] | None = None) -> None:
+    given = arguments(words)
+    for command, made in commands(given):
         if given.dry_run or not made.exists():
-            print(shlex.join(["traitswap", *words]), flush=True)
+            print(shlex.join(["traitswap", *command]), flush=True)
         if not given.dry_run and not made.exists():
-            code = subprocess.run([sys.executable, "-m", "traitswap", *words]).returncode
+            code = called(command)
             if code:
                 raise SystemExit(code)
 
 
-def arguments(words: Sequence[str]) -> argparse.Namespace:
+def called(words: Sequence[str]) -> int:
+    with subprocess.Popen([sys.executable, "-m", "traitswap", *words]) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # it was told as well, and saves what it learnt
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", required=True, help="folder of CelebA-HQ at 128 pixels, with CelebA's labels")
     options.add_argument("--guide", default="models/guide")
@@ -52,23 +62,26 @@ def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:
     joined, report, published = (given.out / name for name in ("joined", "report.json", "published"))
     data = ["--data", given.data]
 
-    def train(run: Path, *words: str) -> tuple[list[str], Path]:
+    def train(run: Path, next_made: Path, *words: str) -> tuple[list[str], Path]:
+        """Until what comes next is there, it is called again: it goes on where it stopped, or ends at once."""
         shared = [*data, "--guide", given.guide, "--health", given.judge, "--out", str(run)]
-        # Goes on where it stopped, and a finished run ends at once; its styles are found last.
-        return ["train", *shared, *words, *many("--set", given.set)], run / "weights/styles.safetensors"
+        return ["train", *shared, *words, *many("--set", given.set)], next_made
 
     def find_styles(run: Path) -> tuple[list[str], Path]:
-        return ["find-styles", str(run / "weights"), *data], run / "weights/styles.safetensors"
+        return ["find-styles", str(run / "weights"), *data], styles(run)
+
+    def styles(run: Path) -> Path:
+        return run / "weights/styles.safetensors"
 
     networks = ["--identity-network", given.identity_network, "--feature-network", given.feature_network]
     measured = ["--split", "val", "--pairs", given.pairs, "--judge", given.judge, *networks]
+    attributes = many("--attribute", ALL)
+    short = ["--max-images", "44000", "--set", "train.precision=32-true"]
     return [
-        train(first, "--preset", "traitswap", *many("--attribute", ALL), *many("--set", FIRST)),
-        train(
-            second, "--preset", "traitswap", "--start-from", str(first / "weights"), "--set", "method.early_images=0"
-        ),
+        train(first, second / "weights", "--preset", "traitswap", *attributes, *many("--set", FIRST)),
+        train(second, styles(second), "--preset", "traitswap", "--start-from", str(first / "weights"), *SECOND),
         find_styles(second),
-        train(third, "--preset", "single", "--max-images", "44000", "--set", "train.precision=32-true"),
+        train(third, styles(third), "--preset", "single", *short),
         find_styles(third),
         (["join", str(second / "weights"), str(third / "weights"), "--output", str(joined)], joined),
         (

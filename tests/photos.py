@@ -64,12 +64,13 @@ def tint():
 
 
 class Shade(Tint):
-    """A model whose units are a face's brightness, and which reddens (hair) or greens (smile) by what it takes."""
+    """A model whose units are a face's brightness, and which reddens (hair) or greens (smile) by what it takes, what is
+    bright the most."""
 
     def decode(self, codes):
         result = np.stack([cv2.blur(face.transpose(1, 2, 0), (9, 9)).transpose(2, 0, 1) for face in codes.photo])
         units = codes.embedding
-        result[:, :2] += (units[:, :2] - units[:, 2:]) / 4
+        result[:, :2] += (units[:, :2] - units[:, 2:]) / 4 * (1.5 + codes.photo[:, :2])
         return result
 
 

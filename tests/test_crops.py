@@ -122,7 +122,7 @@ def test_other_sizes_give_the_same_crop(photo, crop, size):
 def test_nothing_outside_the_square_moves(photo):
     crop = Crop.centred(150 + 400j, 300, 30)  # reaches beyond the photo's edge
     noise = np.random.default_rng(0).normal(0, 60, (64, 64, 3)).astype(np.float32)
-    changed = add_change(photo, noise, noise + 128, crop)
+    changed = add_change(photo, photo, noise, noise + 128, crop)
     y, x = np.mgrid[:512, :512] + 0.5
     z = crop.turn * (x + 1j * y) + crop.shift
     margin = 2 / crop.side
@@ -135,14 +135,15 @@ def test_nothing_outside_the_square_moves(photo):
 def test_the_middle_gets_the_change_and_keeps_its_grain(side):
     image = np.random.default_rng(0).integers(50, 150, (400, 400, 3)).astype(np.uint8)
     crop = Crop.centred(200 + 200j, side, 20)
-    changed = add_change(image, np.full((64, 64, 3), 30, np.float32), seen(image, crop), crop)
+    changed = add_change(image, image, np.full((64, 64, 3), 30, np.float32), seen(image, crop), crop)
     reach = int(side / 4)
     middle = np.s_[200 - reach : 200 + reach, 200 - reach : 200 + reach]
     assert (changed[middle] == image[middle] + 30).all()
 
 
 def test_no_change_changes_nothing(photo, crop):
-    assert (add_change(photo, np.zeros((64, 64, 3), np.float32), seen(photo, crop), crop) == photo).all()
+    nothing = np.zeros((64, 64, 3), np.float32)
+    assert (add_change(photo, photo, nothing, seen(photo, crop), crop) == photo).all()
 
 
 def test_a_change_comes_back_where_it_was_cut_out(photo):
@@ -151,7 +152,7 @@ def test_a_change_comes_back_where_it_was_cut_out(photo):
     change = np.zeros((128, 128, 3), np.float32)
     change[40:60, 70:100] = 50
     photo = photo // 2  # darker, so that nothing is clipped
-    after = cut_out(add_change(photo, change, seen(photo, crop, 128), crop), crop, 128).astype(float)
+    after = cut_out(add_change(photo, photo, change, seen(photo, crop, 128), crop), crop, 128).astype(float)
     after -= cut_out(photo, crop, 128)
     assert before.shape == after.shape
     assert np.abs(after - change).mean() < 1
@@ -166,10 +167,26 @@ def test_a_change_follows_edges_that_are_too_fine_for_the_square():
     wanted = np.where(edge, 100, 0)[:, :, None].repeat(3, 2)  # what is dark gets light, and the rest stays
     crop = Crop.centred(256 + 256j, 512)
     change = resized(wanted.astype(np.float32), 64)
-    result = add_change(photo, change, seen(photo, crop), crop).astype(float) - photo
+    result = add_change(photo, photo, change, seen(photo, crop), crop).astype(float) - photo
     plain = resized(change, 512)
     middle = np.s_[100:412, 100:412]
     assert difference(result[middle], wanted[middle]) < 0.5 * difference(plain[middle], wanted[middle])
+
+
+def test_faces_that_overlap_are_changed_in_any_order(photo):
+    left, right = Crop.centred(150 + 150j, 200), Crop.centred(250 + 150j, 200, 10)
+    photo = photo // 2 + 64  # so that nothing is clipped
+
+    def changed(first, second):
+        result = photo
+        for crop, times in (first, second):
+            face = seen(photo, crop)
+            result = add_change(result, photo, times * (face - 128), face, crop)
+        return result.astype(int)
+
+    one, other = (left, 0.5), (right, -0.4)
+    assert np.abs(changed(one, other) - changed(other, one)).max() <= 1
+    assert difference(changed(one, other), changed(one, (right, 0.0))) > 1
 
 
 def test_offset_and_slope_are_the_change_where_the_face_is_as_it_was_seen(photo, crop):

@@ -90,6 +90,7 @@ def test_what_several_know_is_taken_of_the_last(alone, x, tmp_path):
     assert join([alone[0], other], out) == ("hair_color", "smiling")
     together, config = load_codec(out)
     assert config["attributes"] == HAIR | {"smiling": ["Mouth_Slightly_Open"]}
+    assert config["confined"] == {"hair_color": "hair"}
     assert load_styles(out, together.layout).names("hair_color") == ("blond",)
     assert load_styles(out, together.layout).names("smiling") == (), "the other's are of another network"
     codes = together.encode(x)
@@ -110,6 +111,19 @@ def test_what_several_know_is_taken_of_the_last(alone, x, tmp_path):
     assert join([out, alone[1]], tmp_path / "again") == ("hair_color", "smiling", "bangs")
     again = load_codec(tmp_path / "again")[0].encode(x).embedding
     np.testing.assert_array_equal(again[:, : together.layout.swapped_channels], codes.own)
+
+
+def test_what_is_replaced_whole_is_left_out(alone, joined, x, tmp_path):
+    """One by one, until nothing of the first is taken."""
+    hair, smile = weights_of(HAIR, tmp_path / "hair"), weights_of(SMILE, tmp_path / "smile")
+    assert join([joined, hair], tmp_path / "one") == ("smiling", "bangs", "hair_color")
+    assert join([tmp_path / "one", smile], tmp_path / "two") == ("bangs", "hair_color", "smiling")
+    join([alone[1], hair, smile], tmp_path / "at_once")
+    codecs = [load_codec(tmp_path / name) for name in ("two", "at_once")]
+    assert len(codecs[0][1]["settings"]["parts"]) == 3
+    assert codecs[0][1]["confined"] == {"hair_color": "hair", "bangs": "eyes"}, "a region is the attribute's"
+    faces = [codec.decode(codec.encode(x)) for codec, _ in codecs]
+    np.testing.assert_array_equal(*faces)
 
 
 def with_unit(codes, name, unit):
@@ -188,7 +202,7 @@ def test_one_folder_alone_is_joined_to_the_packaged_weights(tmp_path, capsys):
     ("attributes", "changes", "preset", "expected"),
     [
         ({"grin": ["Smiling"]}, (), "tiny", "'Smiling' is given twice"),
-        (HAIR | SMILE | BANGS, (), "tiny", "later weights know all that others do .hair_color, smiling.: leave those"),
+        (HAIR | SMILE | BANGS, (), "tiny", r"later weights know all that .*both does \(hair_color, smiling\)"),
         (BANGS, ("network.size=64",), "tiny", r"network.size differs \(32, 64\)"),
         (BANGS, ("network.unit_channels=3",), "tiny", r"network.unit_channels differs \(2, 3\)"),
         (BANGS, ("network.patch=1",), "tiny", "stride of network.widths differs"),

@@ -185,11 +185,6 @@ class JoinedSettings(ModelSettings):
         for what, values in alike.items():
             if any(value != values[0] for value in values):
                 raise ValueError(f"{what} differs ({', '.join(map(str, values))})")
-        for part, given in zip(self.parts, self.given, strict=True):
-            if not given:
-                raise ValueError(
-                    f"later weights know all that others do ({', '.join(part.attributes)}): leave those out"
-                )
         return self
 
     @property

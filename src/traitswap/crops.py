@@ -40,6 +40,8 @@ CONTRAST = 20.0
 as the photo has it: what the model draws smoothly would blur it."""
 FINEST = 4096
 """Side, in pixels, of the largest square that is sampled; beyond, it is interpolated, which needs less memory."""
+SMOOTHEST = 2048
+"""The same of what is added, which is smoother."""
 _BAND = 512
 # Sides of what the detector looks at again, twice as wide as the face.
 _SHRUNK, _ENLARGED = 160, 416
@@ -176,21 +178,24 @@ def cut_out(image: UInt8Array, crop: Crop, size: int) -> UInt8Array:
     return resized(np.asarray(square, np.uint8), size)
 
 
-def add_change(image: UInt8Array, change: NDArray[np.float32], face: NDArray[np.float32], crop: Crop) -> UInt8Array:
-    """A copy of the photo with `change` (S × S × 3, in its 256 levels) added in the square, fading towards the border.
+def add_change(
+    edited: UInt8Array, photo: UInt8Array, change: NDArray[np.float32], face: NDArray[np.float32], crop: Crop
+) -> UInt8Array:
+    """A copy of `edited`, the photo with what other faces got, with `change` (S × S × 3, in 256 levels) added in the
+    square, fading towards the border.
 
     `face`: what the photo shows in the square, S × S × 3, 0 … 255. The photo keeps its own resolution: what is added
     follows its edges (`guided`), and 0 adds nothing. Outside the square not a bit moves.
     """
-    fine = min(round(crop.side), FINEST)
+    fine = min(round(crop.side), SMOOTHEST)
     offset, slope = (resized(part, fine) for part in guided(change, face))
-    left, top, right, bottom = _reach(image, crop)
-    result = image.copy()
+    left, top, right, bottom = _reach(photo, crop)
+    result = edited.copy()
     for start in range(top, bottom, _BAND):  # a band at a time: floats of a large photo would fill the memory
-        part = result[start : min(start + _BAND, bottom), left:right]
+        band = np.s_[start : min(start + _BAND, bottom), left:right]
         matrix, flags = crop.matrix(fine, left, start), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        added, times = (cv2.warpAffine(map_, matrix, part.shape[1::-1], flags=flags) for map_ in (offset, slope))
-        part[:] = np.clip(np.rint(part + added + times * part), 0, 255)
+        added, times = (cv2.warpAffine(part, matrix, photo[band].shape[1::-1], flags=flags) for part in (offset, slope))
+        result[band] = np.clip(np.rint(result[band] + added + times * photo[band]), 0, 255)
     return result
 
 

@@ -15,33 +15,39 @@ from traitswap.styles import Styles, load_styles, save_styles
 def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
     """Writes a weights folder that knows the attributes of all, in their order, with their styles; returns their names.
 
-    What several know is taken of the last. Each keeps its networks, and adds its change to the photo. Raises
-    `TraitswapError`, and writes nothing, unless all are of the paper's method with `network.residual`, of faces and
-    units of one size, and each knows an attribute that no later one does.
+    What several know is taken of the last, confined as it says, or else as those before it say. Each keeps its networks
+    as long as something is taken of them, and adds its change to the photo. Raises `TraitswapError`, and writes
+    nothing, unless all are of the paper's method with `network.residual`, of faces and units of one size, and each
+    knows an attribute that no later one does.
     """
     configs = [load_config(folder, KIND, KEYS) for folder in weights]
+    last = {name: i for i, config in enumerate(configs) for name in config["attributes"]}
     parts: list[LatentSwapSettings] = []
     tensors: dict[str, Any] = {}
     drawings: list[Drawing] = []
-    for folder, config in zip(weights, configs, strict=True):
+    attributes: dict[str, Sequence[str]] = {}
+    for i, (folder, config) in enumerate(zip(weights, configs, strict=True)):
         settings = parse_settings(config["settings"], str(folder))
         if isinstance(settings, LatentSwapSettings):
-            members = {"": settings}
+            members = [("", settings, settings.layout.names)]
         elif isinstance(settings, JoinedSettings):
-            members = {f"{i}.": part for i, part in enumerate(settings.parts)}
+            each = zip(settings.parts, settings.given, strict=True)
+            members = [(f"{number}.", part, given) for number, (part, given) in enumerate(each)]
         else:
             raise TraitswapError(f"{folder} is of the method {settings.method.name}; only latent-swap can be joined")
         drawings.append(drawing_of(config, folder / CONFIG_NAME, settings.layout))
         loaded = load_tensors(folder)
-        for prefix, part in members.items():
+        for prefix, part, given in members:
+            taken = [name for name in given if last[name] == i]
+            if not taken:
+                continue
+            attributes |= {name: part.attributes[name] for name in taken}
             own = {name.removeprefix(prefix): a for name, a in loaded.items() if name.startswith(prefix)}
             tensors |= {f"{len(parts)}.{name}": array for name, array in own.items()}
             parts.append(part)
-    attributes: dict[str, Sequence[str]] = {}
-    for part in parts:
-        for name, columns in part.attributes.items():
-            attributes.pop(name, None)  # its place is the last one's, too
-            attributes[name] = columns
+    for i, (folder, config) in enumerate(zip(weights, configs, strict=True)):
+        if i not in last.values():
+            raise TraitswapError(f"later weights know all that {folder} does ({', '.join(config['attributes'])})")
     table = {
         "preset": _listed(config["preset"] for config in configs),
         "attributes": attributes,
@@ -51,7 +57,6 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "parts": [part.model_dump(mode="json") for part in parts],
     }
     layout = parse_settings(table, "joined weights").layout
-    last = {name: i for i, config in enumerate(configs) for name in config["attributes"]}
     config = {
         "kind": KIND,
         "attributes": table["attributes"],
@@ -60,16 +65,14 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         "training_data": _together([config["training_data"] for config in configs]),
         "images_seen": sum(config["images_seen"] for config in configs),
         "settings": table,
-        "confined": {
-            name: region for i, one in enumerate(drawings) for name, region in one.confined.items() if last[name] == i
-        },
+        "confined": {name: region for drawing in drawings for name, region in drawing.confined.items()},
         "mirrored": any(drawing.mirrored for drawing in drawings),
     }
     styles = [load_styles(folder, layout) for folder in weights]
+    kept = {name: units for i, one in enumerate(styles) for name, units in one.units.items() if last[name] == i}
     with written_whole(out) as fresh:
         save_weights(fresh, tensors, config)
-        taken = {n: units for i, one in enumerate(styles) for n, units in one.units.items() if last[n] == i}
-        save_styles(fresh, Styles(taken))
+        save_styles(fresh, Styles(kept))
     return layout.names
 
 

@@ -202,8 +202,8 @@ class TransferPipeline:
         strength: Mapping[str, float] | None = None,
         rebuilt: FloatArray | None = None,
     ) -> FloatArray:
-        """What an edit adds to N faces, N × size × size × 3, in 256 levels, before it fades towards the square's border
-        (`crops.guided`). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
+        """What an edit adds to N faces, N × size × size × 3, in 256 levels (`crops.guided` says what of it comes into
+        the photo). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
         if rebuilt is None:
             rebuilt = self._decode(codes)
         return as_levels(edited(self._decode, codes, references, strength, self._confined, rebuilt) - rebuilt)
@@ -267,7 +267,7 @@ class TransferPipeline:
     ) -> UInt8Array:
         changes = self.change(encoded.codes, references, strength, encoded.rebuilt)
         for change, face, (_, crop) in zip(changes, as_levels(encoded.codes.photo + 1), encoded.faces, strict=True):
-            pixels = add_change(pixels, change, face, crop)
+            pixels = add_change(pixels, encoded.photo.pixels, change, face, crop)
         return pixels
 
     def _squares(

@@ -305,7 +305,7 @@ def find_styles(
 def join(
     weights: Annotated[
         list[Path],
-        typer.Argument(help="Weights folders of different attributes; one alone is joined to those of the package."),
+        typer.Argument(help="Weights folders, such as of different attributes; one alone joins those of the package."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write.")],
 ) -> None:

@@ -42,6 +42,7 @@ PREVIEW_SIDE = 1024
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
+_STRENGTH = f"0 keeps the face's own, 1 (default) takes the reference's, up to {STRONGEST} goes beyond."
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Decode(_Strict):
     take: dict[str, str] = Field(
         description="For each attribute, a reference's unit of it, from /v1/encode, or a style such as @blond."
     )
-    strength: dict[str, Strength] = Field({}, description="0 keeps the face's own, 1 (default) takes the reference's.")
+    strength: dict[str, Strength] = Field({}, description=_STRENGTH)
 
 
 class FaceEdit(_Strict):
@@ -109,7 +110,7 @@ class FaceEdit(_Strict):
         description="For each attribute, what to take it from: the number of a reference, from 1 in the order sent, or "
         "a style such as @blond."
     )
-    strength: dict[str, Strength] = Field({}, description="0 keeps the face's own, 1 (default) takes the reference's.")
+    strength: dict[str, Strength] = Field({}, description=_STRENGTH)
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -122,11 +123,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "Too many requests, or the work took too long; see Retry-After."},
 }
 OFFSET_STEPS, SLOPE_STEPS = 32, 4096
-"""What /v1/decode sends is in whole numbers, so many to a level and to 1."""
+"""What /v1/decode sends is in whole numbers: so many are a level, or a slope of 1. The page has the same two."""
 _CHANGE = (
-    "What to do to the face's square: size × size × 6 whole numbers, rows from the top, 16-bit little-endian: offsets "
-    f"of red, green and blue, in 1/{OFFSET_STEPS} of 256 levels, then slopes, in 1/{SLOPE_STEPS}; 0 at the border. "
-    "Enlarged to the square in the photo, the edited photo's level is offset + (1 + slope) · the photo's level."
+    "How the levels (0 … 255) in the face's square change: size × size × 6 whole numbers, rows from the top, 16-bit "
+    f"little-endian. At each pixel offsets of red, green and blue, of which {OFFSET_STEPS} are a level, then slopes, "
+    f"of which {SLOPE_STEPS} are 1. All but 0 at the border. Enlarged to the square in the photo, a level becomes "
+    "offset + (1 + slope) · level."
 )
 
 
@@ -279,7 +281,7 @@ def _add_api(app: FastAPI, service: _Service, limits: Limits, metrics: Metrics) 
 
     @app.post(
         "/v1/decode",
-        summary="What to add to a face",
+        summary="How a face changes",
         response_class=Response,
         responses={200: {"description": _CHANGE, "content": {"application/octet-stream": {}}}, **PROBLEMS},
     )

@@ -90,7 +90,10 @@ async function encode(file, signal) {
   return { ...seen, name: file.name, blob, bitmap: await createImageBitmap(preview) };
 }
 
-/** What a face gets: S × S × 6, offsets of red, green and blue and slopes; null where nothing is taken. */
+// So many are a level of an offset, and 1 of a slope; the server says so of /v1/decode.
+const OFFSET = 1 / 32, SLOPE = 1 / 4096;
+
+/** How a face's levels change: S × S × 6, offsets of red, green and blue, then slopes; null where nothing is taken. */
 async function changeOf(codes, choice) {
   const take = {}, strength = {};
   for (const [name, { source, strength: amount }] of Object.entries(choice)) {
@@ -101,8 +104,7 @@ async function changeOf(codes, choice) {
   if (!Object.keys(take).length) return null;
   const body = JSON.stringify({ codes, take, strength });
   const answer = await ask("v1/decode", { method: "POST", body, headers: { "content-type": "application/json" } });
-  const steps = new Int16Array(await answer.arrayBuffer());  // little-endian, as every machine with a browser is
-  return Float32Array.from(steps, (step, i) => (i % 6 < 3 ? step / 32 : step / 4096));
+  return new Int16Array(await answer.arrayBuffer());  // little-endian, as every machine with a browser is
 }
 
 // ── Pictures ──
@@ -119,9 +121,9 @@ function drawFace(canvas, { bitmap, width }, { square }) {
   return context;
 }
 
-/** Adds a change to pixels of the preview: the server's `add_change`, bilinear, at the preview's size. */
-function add(image, change, { square }, scale) {
-  const size = model.size, last = size - 1, pixels = image.data;
+/** Adds a change of the preview, `base`, to its pixels: the server's `add_change`, bilinear, at the preview's size. */
+function add(image, base, change, { square }, scale) {
+  const size = model.size, last = size - 1, pixels = image.data, levels = base.data;
   const [a, b] = square.turn.map((part) => part * scale), [left, top] = square.shift;
   const corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([u, v]) => {
     const x = u - left, y = v - top, length = a * a + b * b;
@@ -133,7 +135,7 @@ function add(image, change, { square }, scale) {
   };
   const [x0, x1] = span(0, image.width), [y0, y1] = span(1, image.height);
   for (let y = y0; y < y1; y++) {
-    // Where the row's pixels lie in the change: one step on for each. A million pixels a move; hence no inner loop.
+    // Where the row's pixels lie in the change: one step on for each. A million pixels a move.
     let u = (a * (x0 - 0.5) - b * (y + 0.5) + left) * size - 0.5;
     let v = (b * (x0 - 0.5) + a * (y + 0.5) + top) * size - 0.5;
     let p = 4 * (y * image.width + x0 - 1);
@@ -145,10 +147,11 @@ function add(image, change, { square }, scale) {
       const column = u | 0, row = v | 0, du = u - column, dv = v - row;
       const q = 6 * (row * size + column), r = q + 6 * size;
       const se = du * dv, ne = du - se, sw = dv - se, nw = 1 - du - sw;
-      const at = (i) => nw * change[q + i] + ne * change[q + i + 6] + sw * change[r + i] + se * change[r + i + 6];
-      pixels[p] += at(0) + at(3) * pixels[p];
-      pixels[p + 1] += at(1) + at(4) * pixels[p + 1];
-      pixels[p + 2] += at(2) + at(5) * pixels[p + 2];
+      for (let c = 0; c < 3; c++) {
+        const offset = nw * change[q + c] + ne * change[q + c + 6] + sw * change[r + c] + se * change[r + c + 6];
+        const slope = nw * change[q + c + 3] + ne * change[q + c + 9] + sw * change[r + c + 3] + se * change[r + c + 9];
+        pixels[p + c] += OFFSET * offset + SLOPE * slope * levels[p + c];
+      }
     }
   }
 }
@@ -157,7 +160,7 @@ function draw() {
   const { base, changes, width, faces } = photo;
   const image = new ImageData(new Uint8ClampedArray(base.data), base.width, base.height);
   for (const one of faces) {
-    if (changes.get(one.number)) add(image, changes.get(one.number), one, width / base.width);
+    if (changes.get(one.number)) add(image, base, changes.get(one.number), one, width / base.width);
   }
   $("after").getContext("2d").putImageData(image, 0, 0);
   $("after").setAttribute("aria-label", [photo.name, ...photo.faces.flatMap(described)].join("; "));
@@ -205,7 +208,7 @@ function drawStyle(canvas, one, change) {
   const context = drawFace(canvas, photo, one);
   const image = context.getImageData(0, 0, model.size, model.size);
   for (let i = 0, j = 0; i < image.data.length; i += 4, j += 6) {
-    for (let c = 0; c < 3; c++) image.data[i + c] += change[j + c] + change[j + c + 3] * image.data[i + c];
+    for (let c = 0; c < 3; c++) image.data[i + c] += OFFSET * change[j + c] + SLOPE * change[j + c + 3] * image.data[i + c];
   }
   context.putImageData(image, 0, 0);
 }
