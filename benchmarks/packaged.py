@@ -58,7 +58,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:
     """In their order: the words of each, and what is there once it has ended."""
-    first, second, third = (given.out / name for name in ("first", "second", "third"))
+    first, second, third, fourth = (given.out / name for name in ("first", "second", "third", "fourth"))
     joined, report, published = (given.out / name for name in ("joined", "report.json", "published"))
     data = ["--data", given.data]
 
@@ -76,14 +76,16 @@ def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:
     networks = ["--identity-network", given.identity_network, "--feature-network", given.feature_network]
     measured = ["--split", "val", "--pairs", given.pairs, "--judge", given.judge, *networks]
     attributes = many("--attribute", ALL)
-    short = ["--max-images", "44000", "--set", "train.precision=32-true"]
+    alone = ["--preset", "single", "--set", "train.precision=32-true"]
     return [
         train(first, second / "weights", "--preset", "traitswap", *attributes, *many("--set", FIRST)),
         train(second, styles(second), "--preset", "traitswap", "--start-from", str(first / "weights"), *SECOND),
         find_styles(second),
-        train(third, styles(third), "--preset", "single", *short),
+        train(third, styles(third), *alone, "--max-images", "44000"),
         find_styles(third),
-        (["join", str(second / "weights"), str(third / "weights"), "--output", str(joined)], joined),
+        train(fourth, styles(fourth), *alone, "--max-images", "40000", "--attribute", "bangs=Bangs"),
+        find_styles(fourth),
+        (["join", *(str(run / "weights") for run in (second, third, fourth)), "--output", str(joined)], joined),
         (
             [
                 "evaluate",

@@ -49,7 +49,7 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
         if i not in last.values():
             raise TraitswapError(f"later weights know all that {folder} does ({', '.join(config['attributes'])})")
     table = {
-        "preset": _listed(config["preset"] for config in configs),
+        "preset": _listed(part.preset for part in parts),
         "attributes": attributes,
         "network": {"size": parts[0].network.size},
         "method": {"name": "joined"},
