@@ -18,7 +18,7 @@ ALL = ("hair_color=Black_Hair,Blond_Hair,Brown_Hair", "smiling=Smiling", "bangs=
 CONFINED = ("hair_color=hair", "smiling=mouth", "eyeglasses=eyes")
 FIRST = ("network.conditional_scores=false", "method.r1=false", "method.lambda_gp=10", "method.lambda_change=1")
 """The preset as it was when the first run was made."""
-SECOND = ("--set", "method.early_images=0")
+SECOND = ("method.early_images=0",)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -75,30 +75,19 @@ def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:
 
     networks = ["--identity-network", given.identity_network, "--feature-network", given.feature_network]
     measured = ["--split", "val", "--pairs", given.pairs, "--judge", given.judge, *networks]
-    attributes = many("--attribute", ALL)
+    drawn = [*many("--confine", CONFINED), "--mirror"]
+    together = ["--preset", "traitswap"]
     alone = ["--preset", "single", "--set", "train.precision=32-true"]
     return [
-        train(first, second / "weights", "--preset", "traitswap", *attributes, *many("--set", FIRST)),
-        train(second, styles(second), "--preset", "traitswap", "--start-from", str(first / "weights"), *SECOND),
+        train(first, second / "weights", *together, *many("--attribute", ALL), *many("--set", FIRST)),
+        train(second, styles(second), *together, *many("--set", SECOND), "--start-from", str(first / "weights")),
         find_styles(second),
         train(third, styles(third), *alone, "--max-images", "44000"),
         find_styles(third),
         train(fourth, styles(fourth), *alone, "--max-images", "40000", "--attribute", "bangs=Bangs"),
         find_styles(fourth),
         (["join", *(str(run / "weights") for run in (second, third, fourth)), "--output", str(joined)], joined),
-        (
-            [
-                "evaluate",
-                str(joined),
-                *data,
-                *measured,
-                *many("--confine", CONFINED),
-                "--mirror",
-                "--json",
-                str(report),
-            ],
-            report,
-        ),
+        (["evaluate", str(joined), *data, *measured, *drawn, "--json", str(report)], report),
         (
             ["publish", str(joined), "--card", given.card, "--report", str(report), "--output", str(published)],
             published,

@@ -52,6 +52,7 @@ def test_they_are_of_the_preset_that_the_readme_names(pipe):
     # One without bf16 made these. More pairs were watched, which changes nothing.
     for part, attributes in zip(alone, ({"eyeglasses": ["Eyeglasses"]}, {"bangs": ["Bangs"]}), strict=True):
         assert part == load_settings("single", ["train.precision=32-true", "train.health_pairs=64"], attributes)
+    assert pipe.config["images_seen"] == three.train.images + 44_000 + 40_000, "as the recipe's --max-images say"
 
 
 def test_their_card_says_how_good_they_are(pipe):

@@ -28,7 +28,7 @@ from traitswap import TransferPipeline, cli  # noqa: E402
 from traitswap.cli import using  # noqa: E402
 from traitswap.codec import Codes  # noqa: E402
 from traitswap.crops import guided  # noqa: E402
-from traitswap.editing import as_levels  # noqa: E402
+from traitswap.editing import as_pixels  # noqa: E402
 from traitswap.metadata import SOURCE_TYPE  # noqa: E402
 from traitswap.pipeline import STRONGEST  # noqa: E402
 from traitswap.web import server  # noqa: E402
@@ -171,7 +171,7 @@ def test_decode_gives_the_pipelines_change(client, pipe, photo, reference, codes
         answer = decode(client, codes, {"hair_color": her, "smiling": "@smiling"}, strength)
         assert answer.headers["content-type"] == "application/octet-stream"
         change = np.frombuffer(answer.content, "<i2").reshape(64, 64, 6) / [[[32] * 3 + [4096] * 3]]
-        expected = guided(pipe.change(encoded.codes, references, strength)[0], as_levels(encoded.codes.photo + 1)[0])
+        expected = guided(pipe.change(encoded.codes, references, strength)[0], as_pixels(encoded.codes.photo)[0])
         off = np.abs(change - np.concatenate(expected, 2)).max((0, 1))
         # The codes that were sent are in half precision.
         assert off[:3].max() <= 1

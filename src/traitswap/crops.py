@@ -179,12 +179,12 @@ def cut_out(image: UInt8Array, crop: Crop, size: int) -> UInt8Array:
 
 
 def add_change(
-    edited: UInt8Array, photo: UInt8Array, change: NDArray[np.float32], face: NDArray[np.float32], crop: Crop
+    edited: UInt8Array, photo: UInt8Array, change: NDArray[np.float32], face: UInt8Array, crop: Crop
 ) -> UInt8Array:
     """A copy of `edited`, the photo with what other faces got, with `change` (S × S × 3, in 256 levels) added in the
     square, fading towards the border.
 
-    `face`: what the photo shows in the square, S × S × 3, 0 … 255. The photo keeps its own resolution: what is added
+    `face`: what the photo shows in the square, S × S × 3. The photo keeps its own resolution: what is added
     follows its edges (`guided`), and 0 adds nothing. Outside the square not a bit moves.
     """
     fine = min(round(crop.side), SMOOTHEST)
@@ -199,7 +199,7 @@ def add_change(
     return result
 
 
-def guided(change: NDArray[np.float32], face: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def guided(change: NDArray[np.float32], face: UInt8Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Offset and slope (each S × S × 3) of a change of a face (likewise, in 256 levels): with what the face shows, the
     change is offset + slope · face. Both fall to 0 towards the border.
 
@@ -207,12 +207,13 @@ def guided(change: NDArray[np.float32], face: NDArray[np.float32]) -> tuple[NDAr
     fine for the square. The slope is the change's regression on the face nearby, a colour at a time (He et al., Guided
     Image Filtering, 2013); what it leaves is in the offset.
     """
-    mean, mean_change = _nearby(face), _nearby(change)
-    variance = _nearby(face * face) - mean * mean
+    level = face.astype(np.float32)
+    mean = _nearby(level)
+    variance = _nearby(level * level) - mean * mean
+    covariance = _nearby(level * change) - mean * _nearby(change)
     mask = soft_mask(len(face))[:, :, None]
-    covariance = _nearby(face * change) - mean * mean_change
     slope = np.asarray(mask * covariance / (variance + CONTRAST**2), np.float32)
-    return mask * change - slope * face, slope
+    return mask * change - slope * level, slope
 
 
 def _nearby(values: NDArray[np.float32]) -> NDArray[np.float32]:

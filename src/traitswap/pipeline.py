@@ -266,7 +266,7 @@ class TransferPipeline:
         strength: Mapping[str, float] | None,
     ) -> UInt8Array:
         changes = self.change(encoded.codes, references, strength, encoded.rebuilt)
-        for change, face, (_, crop) in zip(changes, as_levels(encoded.codes.photo + 1), encoded.faces, strict=True):
+        for change, face, (_, crop) in zip(changes, as_pixels(encoded.codes.photo), encoded.faces, strict=True):
             pixels = add_change(pixels, encoded.photo.pixels, change, face, crop)
         return pixels
 

@@ -14,36 +14,40 @@ class JoinedGenerator(TransferNetwork):
     """Its embedding has the units that are taken of each member, in their order, then what else each has: units of
     attributes that are taken of another, which never move, and what it knows of the rest."""
 
+    order: Tensor
+    place: Tensor
+
     def __init__(self, members: Sequence[Generator], given: Sequence[Sequence[str]], layout: Layout) -> None:
         super().__init__(layout)
         self.members = nn.ModuleList(members)
-        self.given = given
+        units: list[int] = []
+        others: list[int] = []
+        start = 0
+        for member, names in zip(members, given, strict=True):
+            for name in member.layout.names:
+                unit = member.layout.unit(name)
+                (units if name in names else others).extend(range(start + unit.start, start + unit.stop))
+            others.extend(range(start + member.layout.swapped_channels, start + member.layout.channels))
+            start += member.layout.channels
+        # Which channel of the members' embeddings side by side each of ours is; and where each of theirs is in ours.
+        self.register_buffer("order", torch.tensor([*units, *others]), persistent=False)
+        self.register_buffer("place", torch.argsort(self.order), persistent=False)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        units: list[Tensor] = []
-        others: list[Tensor] = []
-        for member, given in zip(self._members(), self.given, strict=True):
-            embedding = member.encode(x)
-            for name in member.layout.names:
-                (units if name in given else others).append(embedding[:, member.layout.unit(name)])
-            others.append(embedding[:, member.layout.swapped_channels :])
-        return torch.cat([*units, *others], 1)
+        return torch.cat([member.encode(x) for member in self._members()], 1)[:, self.order]
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+        members = self._members()
+        counts = [member.layout.channels for member in members]
+        codes = torch.split(embedding[:, self.place], counts, 1)
+        owns: Sequence[Tensor | None] = [None] * len(members)
+        if own is not None:
+            # What never moves is the photo's own in the embedding, too.
+            whole = torch.cat([own, embedding[:, self.layout.swapped_channels :]], 1)[:, self.place]
+            owns = [member.units(part) for member, part in zip(members, torch.split(whole, counts, 1), strict=True)]
         result = photo
-        other = self.layout.swapped_channels  # where what is not taken of the member begins
-        for member, given in zip(self._members(), self.given, strict=True):
-            cut, owns = [], []
-            for name in member.layout.names:
-                taken = name in given
-                unit = self.layout.unit(name) if taken else slice(other, other + self.layout.unit_channels)
-                other = other if taken else unit.stop
-                cut.append(embedding[:, unit])
-                owns.append((embedding if own is None or not taken else own)[:, unit])
-            cut.append(embedding[:, other : other + member.layout.rest_channels])
-            other += member.layout.rest_channels
-            known = None if own is None else torch.cat(owns, 1)
-            result = result + (member.decode(torch.cat(cut, 1), photo, known) - photo)
+        for member, its_codes, its_own in zip(members, codes, owns, strict=True):
+            result = result + (member.decode(its_codes, photo, its_own) - photo)
         return result.clamp(-1, 1)
 
     def parts(self) -> dict[str, nn.Module]:

@@ -22,7 +22,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp
 
 from traitswap.crops import faces_in, guided, trouble
-from traitswap.editing import as_levels
+from traitswap.editing import as_pixels
 from traitswap.errors import TraitswapError
 from traitswap.images import Photo, encoded, open_photo
 from traitswap.pipeline import STRONGEST, Edit, Reference, TransferPipeline
@@ -208,7 +208,7 @@ class _Service:
         )
         with np.errstate(all="ignore"):  # what follows from numbers that no face has is asked for below
             change = self.pipe.change(codes, references, request.strength)[0]
-            offset, slope = guided(change, as_levels(codes.photo + 1)[0])
+            offset, slope = guided(change, as_pixels(codes.photo)[0])
         sent = np.concatenate([OFFSET_STEPS * offset, SLOPE_STEPS * slope], 2)
         if not np.isfinite(sent).all():
             raise TraitswapError("codes: no face has such; send what /v1/encode gave as it is")
