@@ -53,7 +53,12 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--pairs", default="1000", help="pairs to measure with")
     options.add_argument("--set", action="append", default=[], help="key=value: a change of every run, to try this")
     options.add_argument("--dry-run", action="store_true", help="print the commands, run none")
-    return options.parse_args(words)
+    given = options.parse_args(words)
+    # What the last steps need is asked for before the hours of the first.
+    for needed in (given.guide, given.judge, given.identity_network, given.feature_network, given.card):
+        if not given.dry_run and not Path(needed).exists():
+            options.error(f"{needed} does not exist")
+    return given
 
 
 def commands(given: argparse.Namespace) -> list[tuple[list[str], Path]]:

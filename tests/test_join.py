@@ -202,7 +202,12 @@ def test_one_folder_alone_is_joined_to_the_packaged_weights(tmp_path, capsys):
     ("attributes", "changes", "preset", "expected"),
     [
         ({"grin": ["Smiling"]}, (), "tiny", "'Smiling' is given twice"),
-        (HAIR | SMILE | BANGS, (), "tiny", r"later weights know all that .*both does \(hair_color, smiling\)"),
+        (
+            HAIR | SMILE | BANGS,
+            (),
+            "tiny",
+            r"later weights know all that .*both does \(hair_color, smiling\): leave it out",
+        ),
         (BANGS, ("network.size=64",), "tiny", r"network.size differs \(32, 64\)"),
         (BANGS, ("network.unit_channels=3",), "tiny", r"network.unit_channels differs \(2, 3\)"),
         (BANGS, ("network.patch=1",), "tiny", "stride of network.widths differs"),

@@ -3,6 +3,8 @@
 import json
 import shlex
 
+import pytest
+
 import packaged
 from traitswap.checkpoint import CONFIG_NAME, PACKAGED_WEIGHTS
 from traitswap.config import load_settings
@@ -37,6 +39,9 @@ def test_the_packaged_weights_can_be_made_again(tmp_path, capsys):
     capsys.readouterr()
     packaged.main([*given, "--dry-run"])
     assert capsys.readouterr().out.splitlines() == [shlex.join(["traitswap", *words]) for words, _ in recipe]
+    with pytest.raises(SystemExit):
+        packaged.main([*given, "--feature-network", "missing-1.onnx"])
+    assert "missing-1.onnx does not exist" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     for words, _ in recipe:
         ok(words)

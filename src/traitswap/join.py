@@ -47,7 +47,8 @@ def join(weights: Sequence[Path], out: Path) -> tuple[str, ...]:
             parts.append(part)
     for i, (folder, config) in enumerate(zip(weights, configs, strict=True)):
         if i not in last.values():
-            raise TraitswapError(f"later weights know all that {folder} does ({', '.join(config['attributes'])})")
+            names = ", ".join(config["attributes"])
+            raise TraitswapError(f"later weights know all that {folder} does ({names}): leave it out")
     table = {
         "preset": _listed(part.preset for part in parts),
         "attributes": attributes,
