@@ -1,4 +1,4 @@
-"""A confined attribute changes its region alone: hair and nothing of its colour, eyes, or mouth."""
+"""A confined attribute changes its region alone: hair and nothing of its colour, eyes, mouth, or forehead."""
 
 from dataclasses import replace
 
@@ -14,14 +14,15 @@ from traitswap.data.cache import FaceData
 from traitswap.editing import as_pixels
 from traitswap.errors import TraitswapError
 from traitswap.images import to_network
-from traitswap.metrics.chunks import Judge, transferred
+from traitswap.metrics.chunks import ALL, Judge, transferred
 from traitswap.pipeline import TransferPipeline
-from traitswap.regions import eye_region, hair_region, mouth_region
+from traitswap.regions import eye_region, forehead_region, hair_region, mouth_region
 
 SIZE = 128
 HAIR, SKIN, WALL = (90, 60, 30), (220, 180, 160), (120, 140, 170)
 Y, X = np.mgrid[:SIZE, :SIZE] / SIZE
 FRINGE = (np.abs(X - 0.5) < 0.18) & (np.abs(Y - 0.38) < 0.07)
+MOUTH = (np.abs(X - 0.5) < 0.1) & (np.abs(Y - 0.8) < 0.03)
 
 
 def scene(seed=0):
@@ -81,6 +82,18 @@ def test_a_part_of_the_face_is_in_and_the_others_and_the_border_are_out(size, fi
     assert ((region > 0) & (region < 1)).any(), "no hard edge"
 
 
+@pytest.mark.parametrize("size", [64, 128, 200])
+def test_the_forehead_ends_softly_at_the_eyes(size):
+    region = forehead_region(size)
+    assert region.shape == (size, size)
+    assert region.dtype == np.float32
+    eyes = int(FRAME[:2, 1].mean() * size)
+    assert (region[: int(0.9 * eyes)] == 1).all()
+    assert 0.3 < region[eyes].mean() < 0.9
+    assert not region[int(FRAME[2, 1] * size) :].any(), "nothing at the nose"
+    assert (np.diff(region, axis=0) <= 0).all()
+
+
 def test_what_cannot_be_told_is_left_as_it_is():
     face, hair, collar = scene()
     for change in (np.zeros((SIZE, SIZE, 3)), change_of(hair, collar, 5.0)):
@@ -98,9 +111,8 @@ class Spilling:
 
     def decode(self, codes):
         _, hair, collar = scene()
-        mouth = (np.abs(X - 0.5) < 0.1) & (np.abs(Y - 0.8) < 0.03)
         darker = change_of(hair, collar).transpose(2, 0, 1) / 127.5
-        return codes.photo - codes.embedding[:, :1] * darker + codes.embedding[:, 1:2] * 0.2 * mouth
+        return codes.photo - codes.embedding[:, :1] * darker + codes.embedding[:, 1:2] * 0.2 * MOUTH
 
 
 def taking(hair, smile):
@@ -191,16 +203,42 @@ def test_a_fringe_that_is_taken_has_the_colour_that_is_taken(codes, strength):
     assert np.abs(face[within].astype(int) - np.clip(np.array(HAIR) - 80 * strength, 0, 255)).max() < 15
 
 
+class Separate(Growing):
+    """The two know nothing of each other: the first darkens what is hair in the photo, the second draws its fringe in
+    the photo's colour, and some hair about the mouth."""
+
+    def decode(self, codes):
+        hair, fringe = codes.embedding[:, :1], codes.embedding[:, 1:2]
+        colour = np.array(HAIR, np.float32).reshape(3, 1, 1) / 127.5 - 1
+        about = np.abs(codes.photo - colour).max(1, keepdims=True) < 0.4
+        drawn = (fringe > 0) & (FRINGE | MOUTH)
+        return np.where(drawn, colour, codes.photo - hair * 80 / 127.5 * (about & (Y < 0.7)))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_fringe_that_has_grown_is_recoloured_with_the_hair(codes, strength):
+    pipe = TransferPipeline(Separate(), {"confined": {"hair_color": "hair", "smiling": "forehead"}})
+    [face] = pipe.draw(codes, {"hair_color": taking(1, 0), "smiling": taking(0, 1)}, {"hair_color": strength})
+    within = ~grown(~FRINGE, 3)
+    assert np.abs(face[within].astype(int) - np.clip(np.array(HAIR) - 80 * strength, 0, 255)).max() < 15
+    [before] = pipe.decode_arrays(codes)
+    assert (face[MOUTH] == before[MOUTH]).all()
+
+
 class Labelled(Spilling):
-    """Its units are labels."""
+    """Its units are labels; of a face whose labels are not known, 0."""
 
     def encode(self, faces, labels=None):
+        if labels is None:
+            labels = np.zeros((len(faces), 2))
         embedding = np.pad(labels, ((0, 0), (0, 1))).astype(np.float32)[:, :, None, None]
         return Codes(embedding, faces, self.layout)
 
 
-def test_what_is_measured_is_what_users_get(pipe):
+@pytest.mark.parametrize("confined", [{"hair_color": "hair"}, {"hair_color": "hair", "smiling": "forehead"}])
+def test_what_is_measured_is_what_users_get(confined):
     """Evaluation's results are the pipeline's, to the bit."""
+    pipe = TransferPipeline(Labelled(), {"confined": confined})
     faces = np.stack([scene(seed)[0] for seed in range(4)])
     labels = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.uint8)
     names = [f"{i}.png" for i in range(4)]
@@ -208,14 +246,14 @@ def test_what_is_measured_is_what_users_get(pipe):
     judge = Judge(lambda faces: np.zeros((len(faces), 2), np.float32), Labelled.layout.columns)
     pairs, attributes = (np.array([0, 1]), np.array([2, 3])), Labelled.layout.attributes
     [plain] = transferred(Labelled(), data, pairs, judge, attributes)
-    [chunk] = transferred(Labelled(), data, pairs, judge, attributes, confined={"hair_color": "hair"})
+    [chunk] = transferred(Labelled(), data, pairs, judge, attributes, confined=confined)
     for results, free in zip(chunk.results, plain.results, strict=True):
         for result, item, taken in zip(results.faces, results.items, results.taken, strict=True):
             reference = chunk.codes[chunk.partner[[item]]]
             take = {a.name: reference for a, is_taken in zip(attributes, taken, strict=True) if is_taken}
             [drawn] = pipe.draw(chunk.codes[np.array([item])], take)
             assert (drawn == as_pixels(result[None])).all()
-        assert (results.faces != free.faces).any() == (results.name != "smiling")
+        assert (results.faces != free.faces).any() == (results.name == ALL or results.name in confined)
 
 
 @pytest.mark.parametrize(

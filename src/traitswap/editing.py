@@ -1,17 +1,17 @@
 """Faces that take something, as users get them: what the model draws, but for what a confined attribute spills."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from traitswap.attributes import Layout
-from traitswap.codec import Codes, FloatArray
+from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.errors import TraitswapError
 from traitswap.images import UInt8Array, to_pixels
-from traitswap.regions import REGIONS, regions_of
+from traitswap.regions import FOREHEAD, REGIONS, regions_of
 
 
 class Drawing(NamedTuple):
@@ -45,7 +45,7 @@ def check_confined(confined: Mapping[str, Any], layout: Layout) -> None:
 
 
 def edited(
-    decode: Callable[[Codes], FloatArray],
+    codec: Codec,
     codes: Codes,
     references: Mapping[str, Codes],
     strength: Mapping[str, float] | None = None,
@@ -55,29 +55,37 @@ def edited(
     """The N faces of `codes` with what they take, N × 3 × size × size, −1 … 1.
 
     A `confined` attribute changes its region (of `regions.REGIONS`) alone: faces are drawn with all that is free, and
-    again with each confined attribute besides, of which only the region is kept. `rebuilt`: the faces with nothing
-    taken, if they are at hand; else they are decoded where they are needed.
+    again with each confined attribute besides, of which only the region is kept. What the forehead gets is taken first,
+    and all else from the face that is so made: a fringe that has grown is recoloured with the hair. `rebuilt`: the
+    faces with nothing taken, if they are at hand; else they are decoded where they are needed.
     """
     strength = strength or {}
     within = {name: region for name, region in (confined or {}).items() if name in references}
-    free = {name: reference for name, reference in references.items() if name not in within}
     if not within:
-        return decode(codes.blend(free, strength))
+        return codec.decode(codes.blend(references, strength))
     if rebuilt is None:
-        rebuilt = decode(codes)
-    base = decode(codes.blend(free, strength)) if free else rebuilt
+        rebuilt = codec.decode(codes)
+    grown = {name: reference for name, reference in references.items() if within.get(name) == FOREHEAD}
+    others = {name: reference for name, reference in references.items() if name not in grown}
+    if grown and others:
+        face = edited(codec, codes, grown, strength, confined, rebuilt)
+        codes = codec.encode(np.clip(codes.photo + face - rebuilt, -1, 1))
+        rebuilt = codec.decode(codes)
+        return face + edited(codec, codes, others, strength, confined, rebuilt) - rebuilt
+    free = {name: reference for name, reference in references.items() if name not in within}
+    base = codec.decode(codes.blend(free, strength)) if free else rebuilt
     # Hair that is free to grow is there: bangs take the new colour.
     seen = as_pixels(codes.photo + base - rebuilt)
 
     def change(name: str, drawn: FloatArray) -> FloatArray:
         # As it would be at strength 1, so that a region does not move with a slider.
         if strength.get(name, 1.0) != 1:
-            drawn = decode(codes.blend({**free, name: references[name]}, {**strength, name: 1.0}))
+            drawn = codec.decode(codes.blend({**free, name: references[name]}, {**strength, name: 1.0}))
         return as_levels(drawn - base)
 
     result = base
     for name, region in within.items():
-        drawn = decode(codes.blend({**free, name: references[name]}, strength))
+        drawn = codec.decode(codes.blend({**free, name: references[name]}, strength))
         result = result + regions_of(seen, region, partial(change, name, drawn))[:, None] * (drawn - base)
     return result
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from traitswap.batched import Batched
 from traitswap.checkpoint import CONFIG_NAME, KEYS, KIND, PACKAGED_WEIGHTS, load_config
 from traitswap.codec import Codec, Codes, FloatArray
 from traitswap.crops import Crop, Which, add_change, choose_faces, cut_out
@@ -34,8 +35,6 @@ Reference = PhotoLike | Codes
 
 STRONGEST = 1.5
 """The largest strength. Beyond, the model's faults grow faster than what is taken."""
-BATCH = 32
-"""Faces that are in a network at a time: bounds the memory, however many are given."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class TransferPipeline:
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
         drawing = drawing_of(config or {}, CONFIG_NAME, codec.layout)
-        self._codec = Mirrored(codec) if drawing.mirrored else codec
+        self._codec = Batched(Mirrored(codec) if drawing.mirrored else codec)
         self._styles = styles or Styles({})
         self.config: dict[str, Any] = dict(config or {})
         """The weights' config.json: attributes, sizes, preset, training data, images seen."""
@@ -165,7 +164,7 @@ class TransferPipeline:
         opened = open_photo(photo)
         faces, squares = self._squares(opened, face, aligned)
         codes = self._encode(squares)
-        return EncodedPhoto(opened, faces, codes, self._decode(codes))
+        return EncodedPhoto(opened, faces, codes, self._codec.decode(codes))
 
     def edit(
         self, encoded: EncodedPhoto, references: Mapping[str, Codes], strength: Mapping[str, float] | None = None
@@ -205,8 +204,8 @@ class TransferPipeline:
         """What an edit adds to N faces, N × size × size × 3, in 256 levels (`crops.guided` says what of it comes into
         the photo). `rebuilt` is that of `EncodedPhoto`; without it, it is drawn."""
         if rebuilt is None:
-            rebuilt = self._decode(codes)
-        return as_levels(edited(self._decode, codes, references, strength, self._confined, rebuilt) - rebuilt)
+            rebuilt = self._codec.decode(codes)
+        return as_levels(edited(self._codec, codes, references, strength, self._confined, rebuilt) - rebuilt)
 
     def check(self, take: Mapping[str, Any], strength: Mapping[str, float]) -> None:
         """Raises `TraitswapError` unless the names are the model's and the strengths are usable."""
@@ -248,7 +247,7 @@ class TransferPipeline:
         self, codes: Codes, references: Mapping[str, Codes], strength: Mapping[str, float] | None = None
     ) -> UInt8Array:
         """N faces with what they take, as the model draws them, N × size × size × 3 uint8, RGB."""
-        return as_pixels(edited(self._decode, codes, references, strength, self._confined))
+        return as_pixels(edited(self._codec, codes, references, strength, self._confined))
 
     def decode(self, codes: Codes) -> list[Image.Image]:
         """The faces of `codes` as PIL images, `size` × `size`, RGB."""
@@ -256,7 +255,7 @@ class TransferPipeline:
 
     def decode_arrays(self, codes: Codes) -> UInt8Array:
         """The faces of `codes`, N × size × size × 3 uint8, RGB."""
-        return as_pixels(self._decode(codes))
+        return as_pixels(self._codec.decode(codes))
 
     def _edited(
         self,
@@ -282,12 +281,7 @@ class TransferPipeline:
 
     def _encode(self, faces: Sequence[UInt8Array]) -> Codes:
         x = to_network(np.stack(faces).transpose(0, 3, 1, 2).astype(np.float32))
-        parts = [self._codec.encode(np.ascontiguousarray(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
-        embedding = np.concatenate([part.embedding for part in parts])
-        return Codes(embedding, np.concatenate([part.photo for part in parts]), self._codec.layout)
-
-    def _decode(self, codes: Codes) -> FloatArray:
-        return np.concatenate([self._codec.decode(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)])
+        return self._codec.encode(x)
 
 
 def _load_codec(folder: Path) -> tuple[Codec, dict[str, Any]]:

@@ -10,6 +10,7 @@ from traitswap.codec import FloatArray
 from traitswap.crops import FRAME
 from traitswap.images import Pixel, UInt8Array
 
+FOREHEAD = "forehead"
 SIDE = 64
 """Pixels at which the region is cut out: milliseconds, and the change of a model is no finer than twice that."""
 SURE, LIKELY, HARDLY = 0.5, 0.25, 0.05
@@ -22,6 +23,8 @@ SMALLEST = 0.1
 EYES, MOUTH, FADE = 0.15, 0.18, 0.06
 """As shares of the square's side: how far glasses reach from the line between the eyes, and a smile from that between
 the mouth's corners; and over how much their change fades beyond."""
+BROWS, FRINGE = 0.45, 0.08
+"""As shares of the square's side: how far down a fringe covers the face, and over how much its change fades below."""
 # As shares of the square's side (`crops.FRAME`): an ellipse round eyes, nose and mouth, in which there is no hair, and
 # the mouth's height, below which hair reaches but does not begin.
 _MIDDLE, _RADII, _MOUTH = (0.5, 0.64), (0.16, 0.18), 0.73
@@ -64,6 +67,13 @@ def mouth_region(size: int) -> FloatArray:
     return _around(FRAME[3], FRAME[4], MOUTH, size)
 
 
+def forehead_region(size: int) -> FloatArray:
+    """All that is above the eyes, as `eye_region`."""
+    y = (np.arange(size) + 0.5) / size
+    rows = np.clip((BROWS + FRINGE - y) / FRINGE, 0, 1)
+    return np.repeat(rows[:, None], size, 1).astype(np.float32)
+
+
 def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float, size: int) -> FloatArray:
     """1 within `reach` of the line between two points of the face, 0 beyond `FADE` more."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
@@ -71,7 +81,11 @@ def _around(left: NDArray[np.float64], right: NDArray[np.float64], reach: float,
     return np.asarray(np.clip((reach + FADE - distance) / FADE, 0, 1), np.float32)
 
 
-_PLACES: Mapping[str, Callable[[int], FloatArray]] = {"eyes": eye_region, "mouth": mouth_region}
+_PLACES: Mapping[str, Callable[[int], FloatArray]] = {
+    "eyes": eye_region,
+    "mouth": mouth_region,
+    FOREHEAD: forehead_region,
+}
 REGIONS = ("hair", *_PLACES)
 
 

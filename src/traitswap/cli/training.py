@@ -173,7 +173,7 @@ def evaluate(
         typer.Option(
             "--confine",
             metavar="ATTRIBUTE=REGION",
-            help="Attribute that is to change one region (hair, eyes or mouth) and nothing beside it, such as "
+            help="Attribute that is to change one region (hair, eyes, mouth or forehead) and nothing beside, such as "
             "hair_color=hair; may be repeated.",
         ),
     ] = [],  # noqa: B006

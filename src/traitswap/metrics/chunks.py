@@ -133,10 +133,14 @@ def _take(
     if not len(items):
         return []
     taken = taken[items]
-    # Where an attribute is not taken, it comes from the photo itself, which changes nothing.
-    sources = np.where(taken, chunk.partner[items][:, None], items[:, None])
-    references = {a.name: chunk.codes[sources[:, i]] for i, a in enumerate(attributes) if taken[:, i].any()}
-    made = edited(codec.decode, chunk.codes[items], references, None, chunk.confined, chunk.drawn[items])
+    made = np.empty_like(chunk.drawn[items])
+    # Those that take the same are drawn together.
+    for names in np.unique(taken, axis=0):
+        some = (taken == names).all(1)
+        reference = chunk.codes[chunk.partner[items[some]]]
+        references = {a.name: reference for a, is_taken in zip(attributes, names, strict=True) if is_taken}
+        photo, drawn = chunk.codes[items[some]], chunk.drawn[items[some]]
+        made[some] = edited(codec, photo, references, None, chunk.confined, drawn)
     faces = as_saved(made)
     return [Results(name, items, taken, faces, judge.logits(faces))]
 

@@ -64,7 +64,7 @@ def measure_same_person(
         x, r, y = (faces_of(data, indices[items]) for indices in (without, reference, real))
         codes = codec.encode(x, labels_for(codec, data, without[items]))
         references = codec.encode(r, labels_for(codec, data, reference[items]))
-        result = as_saved(edited(codec.decode, codes, {attribute.name: references}, confined=confined))
+        result = as_saved(edited(codec, codes, {attribute.name: references}, confined=confined))
         error, untouched = _error(result, y), _error(x, y)
         means.add("", error=error, error_untouched=untouched, nearer_pixels=error < untouched)
         if identity:

@@ -130,7 +130,7 @@ class Blending:
             logits = [chunk.rebuilt_logits[photo]]
             for amount in STEPS[1:-1]:
                 take, strength = {attribute.name: references}, {attribute.name: amount}
-                mixed = edited(self._codec.decode, codes, take, strength, chunk.confined, drawn)
+                mixed = edited(self._codec, codes, take, strength, chunk.confined, drawn)
                 logits.append(self._judge.logits(as_saved(mixed)))
             logits.append(results.logits)
             own = self._judge.own(attribute)
