@@ -441,7 +441,7 @@ def test_help_answers_at_once():
         (["--take", "hair_color={home}"], ("is a folder",)),
         (["--take", "hair={b}"], ("no attribute 'hair'", "hair_color")),
         (["--take", "smilling={b}"], ("did you mean smiling?",)),
-        (["--take", "smiling"], ("expected ATTRIBUTE=VALUE",)),
+        (["--take", "smiling"], ("expected ATTRIBUTE=…, such as",)),
         (["--take", "smiling={b}", "--take", "smiling={a}"], ("'smiling' twice",)),
         (
             ["--take", "smiling={b}", "--strength", "smiling=2"],

@@ -75,7 +75,7 @@ def test_saved_and_loaded_they_are_the_same(codec, faces, found, tmp_path) -> No
 
 
 def test_an_unknown_style_offers_those_there_are(codec, found) -> None:
-    with pytest.raises(TraitswapError, match="no style '@blont' of hair_color; did you mean blond"):
+    with pytest.raises(TraitswapError, match="no style '@blont' of hair_color; did you mean @blond"):
         found.codes("hair_color", "blont", codec.layout, codec.size)
     with pytest.raises(TraitswapError, match="it has none: traitswap find-styles makes them"):
         Styles({}).codes("hair_color", "blond", codec.layout, codec.size)

@@ -37,7 +37,9 @@ class Styles:
         """
         known = self.units.get(attribute, {})
         if style not in known:
-            offer = nearest(style, known) if known else "it has none: traitswap find-styles makes them"
+            offer = "it has none: traitswap find-styles makes them"
+            if known:
+                offer = nearest(MARK + style, [MARK + name for name in known])
             raise TraitswapError(f"this model has no style '{MARK}{style}' of {attribute}; {offer}")
         return unit_codes(attribute, known[style], layout, size)
 

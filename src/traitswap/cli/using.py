@@ -375,7 +375,7 @@ def named(option: str, items: Iterable[str], example: str = "hair_color=her.jpg"
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not value:
-            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=VALUE, such as {example}")
+            raise TraitswapError(f"{option} {item}: expected ATTRIBUTE=…, such as {example}")
         if name in result:
             raise TraitswapError(f"{option} names '{name}' twice: once is enough")
         result[name] = value
