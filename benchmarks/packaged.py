@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ALL = ("hair_color=Black_Hair,Blond_Hair,Brown_Hair", "smiling=Smiling", "bangs=Bangs", "eyeglasses=Eyeglasses")
-CONFINED = ("hair_color=hair", "smiling=mouth", "eyeglasses=eyes")
+CONFINED = ("hair_color=hair", "smiling=mouth", "bangs=forehead", "eyeglasses=eyes")
 FIRST = ("network.conditional_scores=false", "method.r1=false", "method.lambda_gp=10", "method.lambda_change=1")
 """The preset as it was when the first run was made."""
 SECOND = ("method.early_images=0",)

@@ -153,7 +153,7 @@ def square(array: UInt8Array, size: int) -> UInt8Array:
     height, width = array.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resized(np.ascontiguousarray(array[top : top + side, left : left + side]), size)
+    return np.ascontiguousarray(resized(array[top : top + side, left : left + side], size))
 
 
 def resized(square: NDArray[Pixel], size: int) -> NDArray[Pixel]:

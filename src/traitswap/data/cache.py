@@ -195,7 +195,9 @@ def _decode_all(
     def decode_all(some: range) -> list[UInt8Array | TraitswapError]:
         return [decode(i) for i in some]
 
-    total, cores = len(source.names), os.cpu_count() or 1
+    # Of a machine that is shared, only some may be ours.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    total = len(source.names)
     # As many at a time as bounds the memory, whatever the disk's speed.
     ahead: deque[tuple[range, Future[list[UInt8Array | TraitswapError]]]] = deque()
     tasks = (range(start, min(start + _TASK, total)) for start in range(0, total, _TASK))

@@ -272,12 +272,12 @@ def _fingerprint(path: Path, places: dict[str, _Place], tables: Iterable[Path]) 
 
 def _decode(data: bytes, where: str) -> UInt8Array:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error:
         image = None
     if image is None:
         raise TraitswapError(f"{where} is not an image that can be read")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(image, np.uint8)
 
 
 def _crop_round_eyes(image: UInt8Array, where: str) -> UInt8Array:
