@@ -84,7 +84,7 @@ def opened(browser, address, **options):
     )
     page.goto(address)
     expect(page.get_by_role("heading", name="traitswap")).to_be_visible()
-    page.wait_for_function("document.querySelector('fieldset')")
+    page.wait_for_selector("fieldset", state="attached")
     yield page
     assert failures == []
     assert [url for url in asked if not url.startswith((f"{address}/", f"blob:{address}"))] == []
