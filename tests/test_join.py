@@ -161,7 +161,25 @@ def test_exported_they_draw_the_same(joined, x, tmp_path):
     codec = load_onnx_codec(tmp_path / "exported")[0]
     other = load_codec(joined)[0]
     assert codec.layout == other.layout
-    np.testing.assert_allclose(codec.decode(codec.encode(x)), other.decode(other.encode(x)), atol=1e-4)
+    for faces in (x, x[:1], x[:2]):
+        codes = codec.encode(faces)
+        for taken in (codes, codes.blend({"smiling": codec.encode(-faces)}), codes):
+            np.testing.assert_allclose(codec.decode(taken), other.decode(taken), atol=1e-4)
+
+
+def test_of_a_few_exported_faces_the_part_that_takes_something_is_drawn_alone(joined, x, tmp_path, monkeypatch):
+    export(joined, tmp_path / "exported")
+    codec = load_onnx_codec(tmp_path / "exported")[0]
+    drawn = []
+    monkeypatch.setattr("traitswap.onnx_codec._run", lambda decoder, codes: drawn.append(decoder) or codes.photo)
+    codes, other = codec.encode(x[:1]), codec.encode(x[1:2])
+    codec.decode(codes)
+    first, second = drawn
+    codec.decode(codes.blend({"smiling": other}))
+    codec.decode(codes.blend({"bangs": other, "hair_color": codes}))
+    assert drawn[2:] == [first, second]
+    codec.decode(other)
+    assert drawn[4:] == [first, second], "other faces are others"
 
 
 def test_all_that_is_done_with_weights_is_done_with_joined_ones(tmp_path, capsys):

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from traitswap.codec import Codec
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
+from traitswap.networks.joined import JoinedGenerator
 from traitswap.networks.transfer import TransferNetwork
 from traitswap.networks.weights import TorchCodec, load_codec
-from traitswap.onnx_codec import DECODER_NAME, ENCODER_NAME, load_onnx_codec
+from traitswap.onnx_codec import DECODER_NAME, ENCODER_NAME, PART_NAME, load_onnx_codec
 
 TOLERANCE = 1e-3
 """Largest difference from torch that is accepted, of faces in −1 … 1."""
@@ -41,8 +42,20 @@ class _Decode(nn.Module):
         return self.generator.decode(embedding, photo, own)
 
 
+class _Change(nn.Module):
+    """What one part of joined weights adds to the photo."""
+
+    def __init__(self, generator: JoinedGenerator, part: int) -> None:
+        super().__init__()
+        self.generator, self.part = generator, part
+
+    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+        return self.generator.changes(embedding, photo, own)[self.part]
+
+
 def export(weights: Path, out: Path) -> float:
-    """Writes `weights` to `out` with encoder.onnx and decoder.onnx of any batch size; all that was in it is kept.
+    """Writes `weights` to `out` with encoder.onnx and decoder.onnx (of joined weights, a decoder for each part) of any
+    batch size; all that was in it is kept.
 
     Returns the largest difference from torch on a transfer (faces in −1 … 1). Raises `TraitswapError`, and writes
     nothing, if it is more than `TOLERANCE`.
@@ -60,7 +73,7 @@ def export(weights: Path, out: Path) -> float:
 
 
 def write_onnx(codec: TorchCodec, folder: Path) -> None:
-    """Writes encoder.onnx and decoder.onnx into the folder."""
+    """Writes encoder.onnx and the decoders into the folder."""
     generator = codec.generator
     # Two faces: of a batch of one, the exporter would make a constant.
     x = torch.zeros(2, 3, codec.size, codec.size)
@@ -68,9 +81,13 @@ def write_onnx(codec: TorchCodec, folder: Path) -> None:
         embedding = generator.encode(x)
         own = generator.units(embedding)
     batch = torch.export.Dim("batch")
+    decoders: dict[str, nn.Module] = {DECODER_NAME: _Decode(generator)}
+    if isinstance(generator, JoinedGenerator):
+        decoders = {PART_NAME.format(part): _Change(generator, part) for part in range(len(generator.members))}
+    decoding = {"embedding": embedding, "photo": x, "own": own}
     for name, network, inputs in (
         (ENCODER_NAME, _Encode(generator), {"x": x}),
-        (DECODER_NAME, _Decode(generator), {"embedding": embedding, "photo": x, "own": own}),
+        *((name, decoder, decoding) for name, decoder in decoders.items()),
     ):
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             # The exporter speaks of its own parts, to its own makers.

@@ -236,8 +236,8 @@ def export(
     """Add ONNX networks to a copy of a weights folder: it then runs without torch, and faster.
 
     encoder.onnx (x → embedding) and decoder.onnx (embedding, photo, own → faces; own: the photo's own units, the first
-    channels of its embedding) take batches of any size. Their pictures are held against torch's before the folder is
-    kept.
+    channels of its embedding) take batches of any size. Joined weights have decoder-0.onnx and so on instead, whose
+    results are what each part adds to the photo. Pictures are held against torch's before the folder is kept.
     """
     needs("export", "torch", "onnx", "onnxscript")
     from traitswap.export import export as write

@@ -37,6 +37,10 @@ class JoinedGenerator(TransferNetwork):
         return torch.cat([member.encode(x) for member in self._members()], 1)[:, self.order]
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+        return sum(self.changes(embedding, photo, own), photo).clamp(-1, 1)
+
+    def changes(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> list[Tensor]:
+        """What each member adds to the photo, N × 3 × S × S each; as `decode`."""
         members = self._members()
         counts = [member.layout.channels for member in members]
         codes = torch.split(embedding[:, self.place], counts, 1)
@@ -45,10 +49,8 @@ class JoinedGenerator(TransferNetwork):
             # What never moves is the photo's own in the embedding, too.
             whole = torch.cat([own, embedding[:, self.layout.swapped_channels :]], 1)[:, self.place]
             owns = [member.units(part) for member, part in zip(members, torch.split(whole, counts, 1), strict=True)]
-        result = photo
-        for member, its_codes, its_own in zip(members, codes, owns, strict=True):
-            result = result + (member.decode(its_codes, photo, its_own) - photo)
-        return result.clamp(-1, 1)
+        each = zip(members, codes, owns, strict=True)
+        return [member.decode(its_codes, photo, its_own) - photo for member, its_codes, its_own in each]
 
     def parts(self) -> dict[str, nn.Module]:
         return {
