@@ -2,29 +2,14 @@
 
 import numpy as np
 
-from traitswap.attributes import Layout
-from traitswap.codec import Codec, Codes, FloatArray, LabelArray
+from traitswap.codec import Around, Codes, FloatArray, LabelArray
 
 BATCH = 32
 """Faces that are in a network at a time: bounds the memory, however many are given."""
 
 
-class Batched(Codec):
+class Batched(Around):
     """`codec` for any number of faces."""
-
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-
-    @property
-    def layout(self) -> Layout:
-        return self._codec.layout
-
-    @property
-    def size(self) -> int:
-        return self._codec.size
-
-    def to(self, device: str) -> None:
-        self._codec.to(device)
 
     def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
         parts = [

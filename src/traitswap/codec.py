@@ -77,3 +77,21 @@ class Codec(Protocol):
     def decode(self, codes: Codes) -> FloatArray:
         """Codes → faces (N × 3 × size × size, −1 … 1)."""
         ...
+
+
+class Around(Codec):
+    """Another codec's layout, size and device, for those that change how it encodes or decodes."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    @property
+    def layout(self) -> Layout:
+        return self._codec.layout
+
+    @property
+    def size(self) -> int:
+        return self._codec.size
+
+    def to(self, device: str) -> None:
+        self._codec.to(device)

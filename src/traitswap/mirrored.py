@@ -5,13 +5,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from traitswap.attributes import Layout
-from traitswap.codec import Codec, Codes, FloatArray, LabelArray
+from traitswap.codec import Around, Codec, Codes, FloatArray, LabelArray
 
 REMEMBERED = 8
 
 
-class Mirrored(Codec):
+class Mirrored(Around):
     """A codec whose faces are the mean of what `codec` draws, and of what it draws of the mirrored photo, turned back.
 
     Both take the same units. Decoding takes two decodings and one encoding of the other's; of a few single faces the
@@ -19,19 +18,8 @@ class Mirrored(Codec):
     """
 
     def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+        super().__init__(codec)
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._encoded)
-
-    @property
-    def layout(self) -> Layout:
-        return self._codec.layout
-
-    @property
-    def size(self) -> int:
-        return self._codec.size
-
-    def to(self, device: str) -> None:
-        self._codec.to(device)
 
     def encode(self, faces: FloatArray, labels: LabelArray | None = None) -> Codes:
         return self._codec.encode(faces, labels)
