@@ -274,7 +274,7 @@ def test_photos_that_cannot_be_edited_are_named(client, photo, spoil, expected):
         ([{"face": 3, "take": {}}], "me.png has no face 3: give one of 1 to 1"),
         ([{"take": TAKE}, {"take": TAKE}], "face 1 is edited twice"),
         ([{"take": {"hair": "@fair"}}], "no attribute 'hair'"),
-        ([{"take": {"hair_color": "@fare"}}], "did you mean @fair"),
+        ([{"take": {"hair_color": "@fare"}}], "did you mean @fair?"),
         ([{"take": {"hair_color": "her.png"}}], "'her.png' is neither a reference's number nor a style's name"),
         ([{"take": {"hair_color": 2}}], "reference 2 is to be taken, 1 were sent"),
         ([{"take": {"hair_color": 0}}], "edits"),
@@ -355,7 +355,7 @@ def test_units_alike_everywhere_are_sent_once(photo):
 def test_wrong_references_of_decode_are_explained(client, codes):
     refused(decode(client, "§", TAKE), 422, "codes: not base64")
     refused(decode(client, codes, {"hair_color": "her.png"}), 422, "take 'hair_color': not base64")
-    refused(decode(client, codes, {"hair_color": "@fare"}), 422, "did you mean @fair")
+    refused(decode(client, codes, {"hair_color": "@fare"}), 422, "did you mean @fair?")
     refused(decode(client, codes, {"hair": "@fair"}), 422, "no attribute 'hair'")
     refused(decode(client, codes, {}, {"smiling": 0.5}), 422, "no reference to take it from")
     refused(decode(client, codes, TAKE, {"hair_color": 1.51}), 422, "strength.hair_color")

@@ -15,11 +15,11 @@ class TraitswapError(Exception):
         self.message = message
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped `name`: the nearest of `known`, or all of them where none is near."""
+def nearest(name: str, known: Iterable[str], mark: str = "") -> str:
+    """A hint for a mistyped `name`: the nearest of `known`, or all of them where none is near, each after `mark`."""
     options = list(known)
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(by_lower[key] for key in near) + "?"
-    return "there are: " + ", ".join(options)
+        return "did you mean " + " or ".join(mark + by_lower[key] for key in near) + "?"
+    return "there are: " + ", ".join(mark + option for option in options)

@@ -56,13 +56,18 @@ class OnnxCodec(Codec):
     def decode(self, codes: Codes) -> FloatArray:
         if not self._units:
             return _run(self._decoders[0], codes)
-        rest = codes.embedding[:, self._layout.swapped_channels :]
-        untaken = _Faces(replace(codes, embedding=np.concatenate([codes.own, rest], 1), untaken=None))
+        untaken = self._untaken(codes) if len(codes) <= FEW else None
         result = codes.photo
         for part, units in enumerate(self._units):
-            taken = len(codes) > FEW or (codes.embedding[:, units] != codes.own[:, units]).any()
-            result = result + (_run(self._decoders[part], codes) if taken else self._remembered(part, untaken))
+            if untaken is None or (codes.embedding[:, units] != codes.own[:, units]).any():
+                result = result + _run(self._decoders[part], codes)
+            else:
+                result = result + self._remembered(part, untaken)
         return np.clip(result, -1, 1)
+
+    def _untaken(self, codes: Codes) -> "_Faces":
+        rest = codes.embedding[:, self._layout.swapped_channels :]
+        return _Faces(replace(codes, embedding=np.concatenate([codes.own, rest], 1), untaken=None))
 
     def _own_change(self, part: int, faces: "_Faces") -> FloatArray:
         return _run(self._decoders[part], faces.codes)

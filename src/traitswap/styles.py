@@ -37,9 +37,7 @@ class Styles:
         """
         known = self.units.get(attribute, {})
         if style not in known:
-            offer = "it has none: traitswap find-styles makes them"
-            if known:
-                offer = nearest(MARK + style, [MARK + name for name in known])
+            offer = nearest(style, known, MARK) if known else "it has none: traitswap find-styles makes them"
             raise TraitswapError(f"this model has no style '{MARK}{style}' of {attribute}; {offer}")
         return unit_codes(attribute, known[style], layout, size)
 
