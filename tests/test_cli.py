@@ -169,6 +169,17 @@ def test_a_killed_folder_goes_on(files, folder, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
+def test_results_of_another_reference_s_contents_are_told_apart(files, folder, tmp_path, capsys):
+    (folder / "text.jpg").unlink()
+    reference = tmp_path / "her.png"
+    shutil.copy(files["b"], reference)
+    order = ["transfer", folder, "--aligned", "-t", f"smiling={reference}", "-w", files["w"], "-o", tmp_path / "out"]
+    ok(order)
+    ok(order)
+    shutil.copy(files["a"], reference)
+    refused(capsys, order, "holds results of")
+
+
 def test_a_list_of_photos(files, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text(f"photos/a.png\n\n{folder / 'deeper' / 'b.png'}\nphotos/none.png\n", "utf-8")
@@ -195,6 +206,8 @@ def rows_of(out):
 def test_tars_of_photos(files, folder, tmp_path, capsys):
     shards = tmp_path / "shards"
     shards.mkdir()
+    for name in ("README.pdf", "._1.jpg"):  # no photos
+        (shards / name).touch()
     for name in ("1.tar", "2.tar"):
         with tarfile.open(shards / name, "w") as shard:
             shard.add(folder, "all")

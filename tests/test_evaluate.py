@@ -197,8 +197,13 @@ def test_features_do_not_depend_on_the_batch(tmp_path):
     assert found[33, 0] == pytest.approx((faces[33, 0, :4, :4].mean() + 1) / 2, abs=1e-6)
     assert found.shape == (40, 48)
     np.testing.assert_array_equal(found[20:], network(faces[20:]))
-    with pytest.raises(TraitswapError, match=r"shape \(3, 3, 4, 4\); expected N × D"):
-        OnnxFeatures(write_network(tmp_path / "wide.onnx", 16, flat=False))(faces[:3])
+
+
+def test_a_network_of_another_kind_is_refused_at_once(tmp_path):
+    with pytest.raises(TraitswapError, match=r"wide.onnx gives an array of shape \(2, 3, 4, 4\): .* one output N × D"):
+        OnnxFeatures(write_network(tmp_path / "wide.onnx", 16, flat=False))
+    with pytest.raises(TraitswapError, match=r"alone.onnx cannot be run on faces .* any N"):
+        OnnxFeatures(write_network(tmp_path / "alone.onnx", 16, batch=1))
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -128,3 +129,23 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         save_photo(np.ones((2, 2, 3), np.uint8), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+@pytest.mark.parametrize("suffix", ["avif", "bmp", "gif", "jpg", "jp2", "png", "ppm", "tga", "tiff", "webp"])
+def test_a_damaged_photo_is_said_to_be_one(suffix):
+    if (file_format := Image.registered_extensions().get(f".{suffix}")) not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {suffix}")
+    random = np.random.default_rng(0)
+    whole = io.BytesIO()
+    Image.fromarray(random.integers(0, 255, (16, 24, 3), np.uint8)).save(whole, file_format)
+    assert read_photo(whole.getvalue()).shape == (16, 24, 3)
+    for place in random.integers(0, len(whole.getvalue()), 200):
+        damaged = bytearray(whole.getvalue())
+        damaged[place] ^= 1 << random.integers(8)
+        with contextlib.suppress(TraitswapError):
+            read_photo(bytes(damaged))
+
+
+def test_what_runs_other_programs_is_no_photo():
+    with pytest.raises(TraitswapError, match="is not an image that can be read"):
+        read_photo(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")

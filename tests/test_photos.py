@@ -144,10 +144,12 @@ def test_every_face_is_edited_in_its_own_way(reference):
     assert (np.asarray(both.image) == image).all()
     red = tint().edit_faces(image, [Edit(2, {"hair_color": reference}), Edit(1, {"hair_color": reference})]).image
     assert (np.asarray(red) == edit(image, reference, face="all")).all()
+    assert (np.asarray(red) == edit(image, reference, face=(1, 2))).all()
     for wrong, expected in (
         ([Edit(1, {}), Edit(1, {})], "face 1 is edited twice"),
         ([Edit(3, {})], "no face 3"),
         ([Edit(1, {"hair": reference})], "no attribute 'hair'"),
+        ([], "no edits"),
     ):
         with pytest.raises(TraitswapError, match=expected):
             tint().edit_faces(image, wrong)

@@ -204,6 +204,38 @@ def test_a_killed_run_goes_on_from_its_last_state(tmp_path):
     assert len(list((out / "state").iterdir())) == 2, "two states and nothing else"
 
 
+def test_a_kill_between_a_state_and_its_review_costs_no_review(settings, faces, whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    real = loop.review
+
+    def killed(run, *rest):
+        if run.images_seen == 8:
+            raise KeyboardInterrupt
+        real(run, *rest)
+
+    monkeypatch.setattr(loop, "review", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, faces, out)
+    assert load_state(out)["images_seen"] == 8
+    monkeypatch.undo()
+    run(settings, faces, out)
+    health = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines() if '"health"' in line]
+    assert [line["images"] for line in health] == [0, 8, 16]
+
+
+def test_processes_beyond_the_first_write_nothing(settings, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr("traitswap.ranks.rank", lambda: 1)
+    open_run(settings, faces, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_faces_without_any_held_out_are_refused_before_a_classifier_learns(settings, faces, tmp_path):
+    all_train = replace(faces, partition=np.zeros_like(faces.partition))
+    with pytest.raises(TraitswapError, match="has no test images"):
+        prepare_run(settings, all_train, tmp_path, Classifiers(), None, Console(file=io.StringIO()))
+    assert not (tmp_path / "health").exists()
+
+
 def test_a_run_that_is_asked_to_stop_saves_what_it_learnt(tmp_path):
     out = tmp_path / "run"
     changes = [*SMALL, "train.save_images=400000", "train.sample_images=400000", "train.report_images=4"]

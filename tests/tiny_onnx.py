@@ -21,15 +21,15 @@ def tensor(name: str, *shape: int | str) -> bytes:
     return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
 
 
-def write_network(path: Path, size: int, flat: bool = True) -> Path:
+def write_network(path: Path, size: int, flat: bool = True, batch: int | str = "n") -> Path:
     """Averages over a quarter of the side: N × 3 × size × size → N × 48, or N × 3 × 4 × 4."""
     quarter = b"".join(field(8, size // 4) for _ in range(2))
     pool = field(1, "rgb") + field(2, "pooled") + field(4, "AveragePool")
     pool += b"".join(field(5, field(1, name) + quarter + field(20, 7)) for name in ("kernel_shape", "strides"))
     flatten = field(1, "pooled") + field(2, "features") + field(4, "Flatten")
-    shape = ("n", 48) if flat else ("n", 3, 4, 4)
+    shape = (batch, 48) if flat else (batch, 3, 4, 4)
     nodes = field(1, pool) + (field(1, flatten) if flat else b"")
     output = tensor("features" if flat else "pooled", *shape)
-    graph = nodes + field(2, "tiny") + field(11, tensor("rgb", "n", 3, size, size)) + field(12, output)
+    graph = nodes + field(2, "tiny") + field(11, tensor("rgb", batch, 3, size, size)) + field(12, output)
     path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(2, 13)))
     return path

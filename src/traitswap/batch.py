@@ -2,20 +2,20 @@
 done to what."""
 
 import csv
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from PIL import Image
-
+from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, sha256_of
 from traitswap.crops import Which
 from traitswap.errors import TraitswapError
 from traitswap.files import written_whole
-from traitswap.images import PhotoLike, format_of, open_photo
+from traitswap.images import PhotoLike, format_of, names_photo, open_photo
 from traitswap.pipeline import Result, TransferPipeline
-from traitswap.styles import MARK
+from traitswap.styles import MARK, STYLES_NAME
 
 LIST_NAME = "transfers.csv"
 """In the folder of the results."""
@@ -56,7 +56,7 @@ class Order:
     aligned: bool = False
     mark: bool = True
     options: str = ""
-    """As a person wrote it."""
+    """As a person wrote them."""
 
     def opened(self) -> Callable[[PhotoLike], Result]:
         """Loads the model and encodes the references, once; then edits photos. Raises `TraitswapError` as a call of the
@@ -65,6 +65,13 @@ class Order:
         pipe.check(self.take, self.strength)
         references = pipe.encode_references(self.take, self.aligned)
         return lambda photo: pipe.edit(pipe.encode_photo(photo, self.face, self.aligned), references, self.strength)
+
+    def with_contents(self) -> "Order":
+        """The same; its options say, as a comment of a shell, what weights and references hold."""
+        files = [self.weights / name for name in (CONFIG_NAME, WEIGHTS_NAME, STYLES_NAME)]
+        files += [Path(what) for what in self.take.values() if not what.startswith(MARK)]
+        contents = "".join(sha256_of(path) for path in files if path.exists())
+        return replace(self, options=f"{self.options} # {hashlib.sha256(contents.encode()).hexdigest()[:8]}")
 
     def anywhere(self) -> "Order":
         """The same with paths that do not depend on where a process was started."""
@@ -179,7 +186,7 @@ def transfer(part: Part, root: Path, out: Path, order: Order, edit: Callable[[Ph
             written_whole(out / part.tar) as fresh,
             tarfile.open(fresh, "w") as results,
         ):
-            found = (info for info in photos if info.isfile() and _names_picture(Path(info.name)))
+            found = (info for info in photos if info.isfile() and names_photo(Path(info.name)))
             return [member(info, photos, results) for info in found]
     except (tarfile.TarError, OSError, EOFError) as error:
         reason = f"{root / part.tar} is damaged or no tar ({error}): get another copy"
@@ -195,7 +202,7 @@ def target_of(photo: str) -> str:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The images right in a folder, by their endings; raises `TraitswapError` if there are none."""
-    found = sorted(path for path in folder.iterdir() if _names_picture(path) and path.is_file())
+    found = sorted(path for path in folder.iterdir() if names_photo(path) and path.is_file())
     if not found:
         raise TraitswapError(f"there are no images in {folder}")
     return found
@@ -209,7 +216,7 @@ def _photos_of(source: Path, out: Path) -> tuple[Path, list[str]]:
         if inside.is_relative_to(root) and inside != root:  # results are no photos
             below = [path for path in below if not path.is_relative_to(inside)]
         names = [path.relative_to(root).as_posix() for path in below]
-        return root, [n for n in names if _names_picture(Path(n))] or [n for n in names if _is_tar(n)]
+        return root, [n for n in names if names_photo(Path(n))] or [n for n in names if _is_tar(n)]
     if _is_tar(source.name):
         return source.resolve().parent, [source.name]
     try:
@@ -240,10 +247,6 @@ def tar_of(photo: str) -> str:
     """The tar that a row's photo is in; empty if it is a file."""
     name, found, _ = photo.partition(".tar/")
     return f"{name}.tar" if found else ""
-
-
-def _names_picture(path: Path) -> bool:
-    return path.suffix.lower() in Image.registered_extensions()
 
 
 def _read(path: Path) -> list[dict[str, str]]:

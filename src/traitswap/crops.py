@@ -13,8 +13,8 @@ from traitswap.errors import TraitswapError
 from traitswap.faces import FoundFace, find_faces
 from traitswap.images import UInt8Array, resized
 
-Which = int | Literal["all"]
-"""A face's number, from 1, the largest first; or all of them."""
+Which = int | tuple[int, ...] | Literal["all"]
+"""A face's number, from 1, the largest first; or those of several; or all of them."""
 
 FRAME = np.array([[0.381, 0.479], [0.619, 0.478], [0.500, 0.624], [0.401, 0.729], [0.603, 0.727]])
 """Where the points of a `FoundFace` lie in the square: x and y as shares of its side.
@@ -93,21 +93,18 @@ class Crop:
 
 
 def choose_faces(image: UInt8Array, which: Which, name: str) -> list[tuple[int, Crop]]:
-    """Number and square of face `which` of a photo (H × W × 3); of all that can be edited if "all".
+    """Number and square of the faces `which` of a photo (H × W × 3); of all that can be edited if "all".
 
     Raises `TraitswapError`, naming the photo, if there is no such face or it cannot be edited.
     """
     found = faces_in(image, name)
     usable = [number for number, face in enumerate(found, 1) if not trouble(face, image)]
-    if which == "all":
-        numbers = usable or [1]
-    elif 1 <= which <= len(found):
-        numbers = [which]
-    else:
-        raise TraitswapError(
-            f"{name} has no face {which}: give one of 1 to {len(found)}", " (traitswap faces shows them)"
-        )
+    numbers = (which,) if isinstance(which, int) else tuple(usable or [1]) if which == "all" else which
     for number in numbers:
+        if not 1 <= number <= len(found):
+            raise TraitswapError(
+                f"{name} has no face {number}: give one of 1 to {len(found)}", " (traitswap faces shows them)"
+            )
         if number not in usable:
             raise TraitswapError(f"{name}: face {number} {trouble(found[number - 1], image)}")
     return [(number, upright_crop(image, found[number - 1])) for number in numbers]

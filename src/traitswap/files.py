@@ -14,7 +14,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     """A new path beside `target` to write a file or folder to; it takes `target`'s place only if all went well.
 
     Until then, and after any failure, what stood at `target` is untouched. Raises `TraitswapError` where the disk
-    is full or the place cannot be written.
+    is full, the place cannot be written, or a file would take the place of a folder.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +27,8 @@ def written_whole(target: Path) -> Iterator[Path]:
         fresh = scratch / f"new{target.suffix}"
         yield fresh
         if target.is_dir():
+            if not fresh.is_dir():
+                raise TraitswapError(f"cannot write {target}: it is a folder; give the name of a file")
             # A folder cannot be replaced in one step; the old one is moved aside and removed last.
             target.rename(old)
         fresh.replace(target)
@@ -48,6 +50,7 @@ def remove_leftovers(target: Path) -> None:
     Only for places that one process alone writes to.
     """
     for leftover in target.parent.glob(f"{scratch_prefix(target)}*"):
-        if (leftover / "old").exists() and not target.exists():
-            (leftover / "old").rename(target)
+        place = target.with_name(leftover.name.removeprefix(".").rpartition(".partial-")[0])
+        if (leftover / "old").exists() and not place.exists():
+            (leftover / "old").rename(place)
         shutil.rmtree(leftover, ignore_errors=True)

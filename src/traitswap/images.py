@@ -4,6 +4,7 @@ import contextlib
 import io
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,11 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 MAX_PIXELS = 100_000_000
 """Larger photos are refused before they are decoded: a small file can unpack to many gigabytes."""
+FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+"""What photos are read from, by Pillow's names. It knows more, some of which run other programs on what they are given
+(EPS), or are no photos (PDF)."""
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF")
 
 
@@ -43,7 +49,7 @@ class Photo:
     name: str = "the photo"
     """What messages call it."""
 
-    @property
+    @cached_property
     def seen(self) -> UInt8Array:
         """The pixels as they look on white."""
         return self.pixels if self.alpha is None else np.asarray(_on_white(self.with_pixels(self.pixels)))
@@ -83,12 +89,14 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
             # Pillow warns about damaged metadata that does not concern the pixels, and about size, checked below.
             warnings.simplefilter("ignore")
             source: Any = io.BytesIO(photo) if isinstance(photo, bytes) else photo
-            with Image.open(source) as image:
+            with Image.open(source, formats=_readable()) as image:
                 if image.width * image.height > max_pixels:
                     raise TraitswapError(
                         f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are read"
                     )
                 return _photo(image, name)
+    except TraitswapError:
+        raise
     except FileNotFoundError:
         raise TraitswapError(f"no such photo: {name}") from None
     except IsADirectoryError:
@@ -100,8 +108,19 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
         ) from None
     except Image.DecompressionBombError:
         raise TraitswapError(f"{name} has more than {max_pixels:,} pixels: make it smaller") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # each format's reader has its own
         raise TraitswapError(f"{name} is damaged or cut short ({error}): get another copy") from None
+
+
+def _readable() -> list[str]:
+    """Those of `FORMATS` that are installed."""
+    Image.init()
+    return [file_format for file_format in FORMATS if file_format in Image.OPEN]
+
+
+def names_photo(path: Path) -> bool:
+    """Whether a file's name is that of a photo, by its ending; hidden files are none."""
+    return not path.name.startswith(".") and Image.registered_extensions().get(path.suffix.lower()) in _readable()
 
 
 def _photo(image: Image.Image, name: str) -> Photo:

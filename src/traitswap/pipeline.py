@@ -1,4 +1,4 @@
-"""Photo and references in, photo out. Encodes once, decodes as often as wanted; keeps nothing between calls."""
+"""Photo and references in, photo out. Encodes once, decodes as often as wanted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +80,10 @@ class EncodedPhoto:
     rebuilt: FloatArray
     """The faces as the model draws them with nothing taken, N × 3 × size × size, −1 … 1."""
 
+    def face(self, i: int) -> "EncodedPhoto":
+        """The same with one of its faces alone, counted from 0."""
+        return EncodedPhoto(self.photo, self.faces[i : i + 1], self.codes[i : i + 1], self.rebuilt[i : i + 1])
+
 
 class TransferPipeline:
     """Gives attributes of reference faces to a face.
@@ -87,8 +91,10 @@ class TransferPipeline:
     Photos may be paths, bytes of an image file, PIL images, uint8 arrays (height × width × 3, RGB) or what
     `images.open_photo` gives: any photo with a face, of which references give the largest. With `aligned=True` they are
     face crops as CelebA's are, upright, the face in the middle; one that is not square gives its centre square.
-    References may also be names of styles, such as "@blond" (`styles`), or codes. Calls share no state, so threads may
-    use one pipeline.
+    References may also be names of styles, such as "@blond" (`styles`), or codes. Threads may use one pipeline.
+
+    The last few single faces, as the model sees and encodes them, stay in memory until others take their place: what a
+    slider does not move is not computed again.
     """
 
     def __init__(self, codec: Codec, config: Mapping[str, Any] | None = None, styles: Styles | None = None) -> None:
@@ -124,8 +130,8 @@ class TransferPipeline:
 
     @property
     def styles(self) -> dict[str, tuple[str, ...]]:
-        """For each attribute the styles that may stand for a reference ("@blond", "@blond-2", …), the commonest first;
-        none unless `traitswap find-styles` made them."""
+        """For each attribute the styles that may stand for a reference ("@blond", "@blond-2", …), of each label the
+        most typical first; none unless `traitswap find-styles` made them."""
         return {name: tuple(MARK + style for style in self._styles.names(name)) for name in self.attributes}
 
     @property
@@ -145,9 +151,9 @@ class TransferPipeline:
 
         `strength` per attribute: 0 keeps the photo's own, 1 (default) takes the reference's, between blends; up to
         1.5 (`STRONGEST`) goes beyond, where little changes. `face`: which one of the photo, from 1, the largest first,
-        or "all" that are large enough and not cut off. The photo gets what the model changes, not what it rebuilds:
-        with nothing taken, or strength 0, it stays bit for bit as it was. Only of an aligned crop the result is what
-        the model rebuilds.
+        several of them, or "all" that are large enough and not cut off. The photo gets what the model changes, not what
+        it rebuilds: with nothing taken, or strength 0, it stays bit for bit as it was. Only of an aligned crop the
+        result is what the model rebuilds.
 
         Raises `TraitswapError` for an unknown attribute, a strength outside 0 … 1.5, a photo that cannot be read, or a
         photo or reference without a face that can be edited.
@@ -188,10 +194,13 @@ class TransferPipeline:
             self.check(edit.take, edit.strength)
             if numbers.count(edit.face) > 1:
                 raise TraitswapError(f"face {edit.face} is edited twice: give all that it takes at once")
+        if not edits:
+            raise TraitswapError("no edits; give at least one")
+        encoded = self.encode_photo(opened, numbers)
         pixels = opened.pixels
-        for edit in edits:
-            encoded = self.encode_photo(opened, edit.face)
-            pixels = self._edited(pixels, encoded, self.encode_references(edit.take), edit.strength)
+        for i, edit in enumerate(edits):
+            references = self.encode_references(edit.take)
+            pixels = self._edited(pixels, encoded.face(i), references, edit.strength)
         return Result(opened.with_pixels(pixels), numbers)
 
     def change(

@@ -69,7 +69,7 @@ def demo(
 
 
 def _takes(styles: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
-    """The commonest style of every label alone, then one of each attribute together."""
+    """The most typical style of every label alone, then one of each attribute together."""
     first = {name: [s for s in known if not re.search(r"-\d+$", s)] for name, known in styles.items()}
     alone = [{name: style} for name, known in first.items() for style in known]
     return [*alone, {name: known[0] for name, known in first.items()}] if len(first) > 1 else alone

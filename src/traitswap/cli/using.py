@@ -116,7 +116,7 @@ def transfer(
         raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
     edit = order.opened()
     if is_batch(photo):
-        _transfer_many(photo, output, order, edit, ray, as_json)
+        _transfer_many(photo, output, order.with_contents(), edit, ray, as_json)
         return
     if ray:
         raise TraitswapError(f"--ray is for many photos, and {photo} is one: give a folder, a .txt list or a .tar")

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from traitswap import progress
 from traitswap.attributes import Attribute
+from traitswap.baselines import StarGANSettings
 from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, sha256_of
 from traitswap.codec import Codec
 from traitswap.config import DataSettings, parse_settings
@@ -93,6 +94,8 @@ class Evaluator:
             raise TraitswapError(f"{error}: choose what it has labels for by --attribute NAME") from None
         check_confined(request.confined, codec.layout)
         confined = {**drawing.confined, **request.confined}
+        if isinstance(settings, StarGANSettings) and (mirrored or confined):
+            raise TraitswapError(f"{weights} is StarGAN's, which is told labels: leave out --mirror and --confine")
         judge = self._fitting_judge(codec.size)
         about = {
             "weights": weights.name if weights.name != "weights" else weights.resolve().parent.name,

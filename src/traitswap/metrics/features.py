@@ -13,6 +13,7 @@ from traitswap.errors import TraitswapError
 
 _BATCH = 16
 """Faces at a time: larger ones are no faster and take a gigabyte."""
+_EXPECTED = "expected one input N × 3 × H × W (float32, RGB, 0 … 1, any N) and one output N × D"
 
 
 class OnnxFeatures:
@@ -37,6 +38,13 @@ class OnnxFeatures:
         self._input = source.name
         # A name or −1 where any size will do.
         self._side = source.shape[-1] if isinstance(source.shape[-1], int) and source.shape[-1] > 0 else None
+        try:
+            features = self(np.zeros((2, 3, 128, 128), np.float32))
+        except Exception as error:  # as above, and OpenCV's
+            reason = " ".join(str(error).split())
+            raise TraitswapError(f"{path} cannot be run on faces ({reason}): {_EXPECTED}") from None
+        if features.ndim != 2:
+            raise TraitswapError(f"{path} gives an array of shape {features.shape}: {_EXPECTED}")
 
     def __call__(self, faces: FloatArray) -> NDArray[np.float32]:
         """Faces (N × 3 × S × S, −1 … 1), resized to the network's own size if it has one → features N × D."""
@@ -50,6 +58,4 @@ class OnnxFeatures:
             for i in range(0, len(faces), _BATCH)
         ]
         features: NDArray[np.float32] = np.concatenate(parts)
-        if features.ndim != 2:
-            raise TraitswapError(f"the network {self.name} gives an array of shape {features.shape}; expected N × D")
         return features

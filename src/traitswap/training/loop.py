@@ -91,9 +91,11 @@ def train(
     began, counted = time.monotonic(), run.images_seen
     saved, reviewed = run.images_seen, weights_seen(out)
     with Reporter(out, run.images_seen, end, console) as reporter:
-        if run.images_seen == 0:
+        # A kill may have come between a state and its review.
+        is_due = run.images_seen == 0 or due(run.images_seen, t.sample_images, t.batch)
+        if ranks.any_of(is_due and run.images_seen != reviewed, run.fabric.device):
             review(run, settings, feed, health, out, reporter)
-            reviewed = 0
+            reviewed = run.images_seen
         while run.images_seen < end and not ranks.any_of(limits.reached(), run.fabric.device):
             next_step(run, settings, method, feed)
             reporter.advance(run.images_seen)

@@ -100,12 +100,13 @@ def obtain_classifier(
                 f"--{purpose} to use it all the same"
             )
         return classifier_for(data, folder)[0]
+    held = held_out(data)
     with bar(f"train {purpose} classifier", console) as progress:
         task = progress.add_task("images", total=settings.images)
         model = train_classifier(
             data, settings, seed, lambda done, total: progress.update(task, completed=done, total=total)
         )
-    accuracy = classifier_accuracy(model, data, held_out(data))
+    accuracy = classifier_accuracy(model, data, held)
     save_classifier(folder, model, data.columns, settings, {**origin, "held_out_accuracy": accuracy})
     console.print(
         f"{purpose} classifier: {np.mean(list(accuracy.values())):.1%} of held-out labels right, in {folder}",
@@ -177,6 +178,7 @@ def prepare_run(
     """
     # What can be wrong is found before classifiers are trained, which takes minutes.
     data.columns_of(settings.layout.columns)
+    pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     initial = load_initial(start_from, settings) if start_from else None
     identity = OnnxFeatures(identity_network) if identity_network else None
     folders = {"guide": classifiers.guide, "health": classifiers.health}
@@ -196,7 +198,6 @@ def prepare_run(
     method = build_method(settings, data, guide, initial)
     # An attack is for the gradient, which only a guide gives; without, learning is quicker and more often right.
     judge = classifier("health", settings.classifier.model_copy(update={"attack": 0.0}), seed + 2)
-    pairs = held_out_pairs(held_out(data), settings.train.health_pairs, HELD_OUT_SEED)
     return method, Health(data, pairs, Judge(torch_features(judge), data.columns), identity)
 
 

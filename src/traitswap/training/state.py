@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from traitswap import ranks
 from traitswap.config import Settings
 from traitswap.data.cache import FaceData
 from traitswap.errors import TraitswapError
@@ -27,7 +28,10 @@ _FREE = {
 
 
 def open_run(settings: Settings, data: FaceData, out: Path) -> None:
-    """Begins the folder of a run, or checks that it was begun with these settings and this data."""
+    """Begins the folder of a run, or checks that it was begun with these settings and this data.
+
+    Of several processes (`ranks`) the first alone writes.
+    """
     path = out / RUN_NAME
     wanted = {
         "settings": settings.model_dump(mode="json"),
@@ -43,6 +47,8 @@ def open_run(settings: Settings, data: FaceData, out: Path) -> None:
             raise TraitswapError(f"{path} is missing or damaged: give another --out, or remove {out}") from None
         if changed:
             raise TraitswapError(f"{out} was begun otherwise ({'; '.join(changed)}): give the same, or another --out")
+    if ranks.rank() > 0:
+        return
     with written_whole(path) as fresh:
         fresh.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
     for place in (path, out / "weights", out / "kept" / "*"):

@@ -1,4 +1,5 @@
-"""The HTTP API and the page: parse, call the pipeline in a thread, answer. No photo is kept, in memory or on disk."""
+"""The HTTP API and the page: parse, call the pipeline in a thread, answer. No photo is kept; of the last few faces
+what the model sees is, in memory (`pipeline`)."""
 
 import asyncio
 import base64
@@ -143,7 +144,8 @@ def create_app(
         title="traitswap",
         version=importlib.metadata.version("traitswap"),
         summary="Gives attributes of reference faces to the faces of a photo.",
-        description='Nothing of a photo is kept between requests. Every error is one line: `{"error": …}`.',
+        description="Nothing of a photo is written to disk. The last few faces, as the model sees them, stay in memory "
+        'until others take their place. Every error is one line: `{"error": …}`.',
         # Its pages of documentation load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,

@@ -94,7 +94,7 @@ class Guard:
             )
         elif scope["method"] != "POST":
             await self._app(scope, receive, send)
-        elif "origin" in headers and urlsplit(headers["origin"]).netloc != headers.get("host", ""):
+        elif "origin" in headers and headers["origin"].partition("://")[2] != headers.get("host", ""):
             await _refused(403, "a page of another site may not use this server")(scope, receive, send)
         elif int(headers.get("content-length", 0)) > self._limits.upload:
             # Before any of it is read.

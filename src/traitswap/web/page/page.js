@@ -1,4 +1,4 @@
-// The page holds the photo, the references and all codes; the server only answers, and keeps nothing.
+// The page holds the photo, the references and all codes; the server only answers.
 
 const $ = (id) => document.getElementById(id);
 const OWN = "";  // the source of an attribute that stays as it is
@@ -28,6 +28,11 @@ function say(id, text) {
 /** Runs what a person asked for; what they cannot see otherwise goes to the alert beside it. */
 async function attempt(id, work) {
   say(id, "");
+  await trying(id, work);
+}
+
+/** The same, beside what another attempt said. */
+async function trying(id, work) {
   try {
     await work();
   } catch (error) {
@@ -187,7 +192,7 @@ async function pump() {
     if (waiting.size) {
       const [one] = waiting;
       waiting.delete(one);
-      await attempt("take-error", async () => {
+      await trying("take-error", async () => {
         const change = await changeOf(one.codes, choices.get(one.number));
         if (shown !== photo) return;
         photo.changes.set(one.number, change);
@@ -214,6 +219,7 @@ function drawStyle(canvas, one, change) {
 }
 
 function changed(one) {
+  say("take-error", "");
   waiting.add(one);
   $("frame").setAttribute("aria-busy", "true");
   pump();
