@@ -83,8 +83,9 @@ def test_transfer_writes_what_the_api_gives(files, tmp_path):
     assert (read_photo(out) == np.asarray(expected)).all()
 
 
-def test_nothing_taken_from_a_crop_is_the_reconstruction(files, tmp_path):
-    ok(["transfer", files["a"], "--aligned", "-w", files["w"], "-o", tmp_path / "out.png"])
+def test_of_a_crop_that_keeps_its_own_the_reconstruction_is_written(files, tmp_path):
+    taken = ["-t", f"smiling={files['b']}", "--strength", "smiling=0"]
+    ok(["transfer", files["a"], *taken, "--aligned", "-w", files["w"], "-o", tmp_path / "out.png"])
     pipe = TransferPipeline.from_pretrained(files["w"])
     rebuilt = pipe.decode(pipe.encode([files["a"]], aligned=True))[0]
     assert (read_photo(tmp_path / "out.png") == np.asarray(rebuilt)).all()
@@ -98,10 +99,15 @@ def test_a_whole_photo_is_edited_where_its_face_is(files, tmp_path, capsys):
     ok([*base, "--take", f"smiling={tmp_path / 'her.webp'}", "--face", "all"])
     assert "out.png (800×512, face 1, 2)" in capsys.readouterr().out
     assert SOURCE_TYPE.encode() in xmp_of(tmp_path / "out.png")
-    ok([*base, "--no-mark"])
+    ok([*base, "--no-mark", "-t", f"smiling={tmp_path / 'her.webp'}", "--strength", "smiling=0"])
     assert (read_photo(tmp_path / "out.png") == image).all()
     assert xmp_of(tmp_path / "out.png") == b""
-    refused(capsys, [*base, "--face", "3"], "two.png has no face 3", "traitswap faces")
+    refused(
+        capsys,
+        [*base, "--face", "3", "-t", f"smiling={tmp_path / 'her.webp'}"],
+        "two.png has no face 3",
+        "traitswap faces",
+    )
     refused(capsys, [*base, "--take", f"smiling={files['home'] / 'tall.png'}"], "tall.png: no face found", "--aligned")
 
 
@@ -153,15 +159,20 @@ def refused_at_the_end(capsys, arguments, reason, said):
 
 def test_a_killed_folder_goes_on(files, folder, tmp_path, capsys):
     (folder / "text.jpg").unlink()
-    order = ["transfer", folder, "--aligned", "-w", files["w"], "-o", tmp_path / "out"]
+    (folder / b"caf\xe9.png".decode(errors="surrogateescape")).write_bytes(files["a"].read_bytes())
+    (folder / "x.tar").mkdir()
+    shutil.copy(files["a"], folder / "x.tar" / "a.png")
+    order = ["transfer", folder, "-t", f"smiling={files['b']}", "--aligned", "-w", files["w"], "-o", tmp_path / "out"]
     ok([*order, "--json"])
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["result"] for row in shown] == ["a.png", "deeper/b.png"]
+    assert [row["result"] for row in shown] == ["a.png", "caf\udce9.png", "deeper/b.png", "x.tar/a.png"]
     listed = tmp_path / "out" / "transfers.csv"
     whole = listed.read_bytes()
-    # Killed while it wrote the second line, the second result being there.
+    # Killed while it wrote the third line, the result being there, and while it wrote the next.
     listed.write_bytes(whole[: whole.index(b"deeper") + 9])
+    (tmp_path / "out" / "x.tar" / ".a.png.partial-killed").mkdir()
     ok(order)
+    assert [path.name for path in (tmp_path / "out" / "x.tar").iterdir()] == ["a.png"]
     assert listed.read_bytes() == whole
     (tmp_path / "out" / "a.png").unlink()
     ok(order)
@@ -178,12 +189,16 @@ def test_results_of_another_reference_s_contents_are_told_apart(files, folder, t
     ok(order)
     shutil.copy(files["a"], reference)
     refused(capsys, order, "holds results of")
+    shutil.copy(files["b"], reference)
+    other = shutil.copytree(folder, tmp_path / "other")
+    refused(capsys, [order[0], other, *order[2:]], "photos below", "other; give a new --output")
 
 
 def test_a_list_of_photos(files, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "list.txt").write_text(f"photos/a.png\n\n{folder / 'deeper' / 'b.png'}\nphotos/none.png\n", "utf-8")
-    order = ["transfer", "list.txt", "--aligned", "-w", files["w"], "-o", "out"]
+    listed = f"photos/a.png\n\n{folder / 'deeper' / 'b.png'}\nphotos/none.png\n"
+    (tmp_path / "list.txt").write_text(listed, "utf-8-sig")
+    order = ["transfer", "list.txt", "-t", f"smiling={files['b']}", "--aligned", "-w", files["w"], "-o", "out"]
     refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
     inside = folder.relative_to(folder.anchor)
     assert (tmp_path / "out" / "photos" / "a.png").exists()
@@ -239,6 +254,10 @@ def test_tars_of_photos(files, folder, tmp_path, capsys):
     refused_at_the_end(capsys, order, "1 of 3 photos could not be edited", "wrote 2 of 3 photos")
     assert (tmp_path / "out" / "1.tar").stat().st_mtime_ns == before
     assert len(rows_of(tmp_path / "out")) == 9
+    refused_at_the_end(capsys, order, "3 photos in tars that are written could not be edited", "wrote 0 of 0 photos")
+    shutil.copy(files["a"], shards / "stray.png")
+    refused_at_the_end(capsys, order, "3 photos in tars that are written could not be edited", "wrote 1 of 1 photos")
+    refused(capsys, [order[0], shards / "4.tar", *order[2:]], "no such file", "4.tar")
 
 
 @pytest.mark.parametrize(
@@ -255,19 +274,23 @@ def test_results_of_a_folder_take_nothing_s_place(files, folder, tmp_path, capsy
     for name in ("full/mine.txt", "list/transfers.csv"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("mine")
-    refused(capsys, ["transfer", folder, "--aligned", "-w", files["w"], "-o", out], expected)
-    refused(capsys, ["transfer", files["home"] / "empty", "-w", files["w"], "-o", "new"], "there are no images in")
+    taken = ["-t", f"smiling={files['b']}", "--aligned", "-w", files["w"]]
+    refused(capsys, ["transfer", folder, *taken, "-o", out], expected)
+    refused(capsys, ["transfer", files["home"] / "empty", *taken, "-o", "new"], "there are no images in")
+    for path in (files["a"], files["b"]):
+        refused(capsys, ["transfer", files["a"], *taken, "-o", path], "would be written over")
     assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
     assert (tmp_path / "list" / "transfers.csv").read_text() == "mine"
     assert (folder / "a.png").read_bytes() == files["a"].read_bytes()
 
 
 def test_pictures_come_from_stdin_and_go_to_stdout(files, tmp_path):
-    order = ["transfer", "-", "--aligned", "-w", str(files["w"]), "-o", "-", "--json"]
+    taken = ["--take", f"smiling={files['b']}", "--aligned", "-w", str(files["w"])]
+    order = ["transfer", "-", *taken, "-o", "-", "--json"]
     ran = subprocess.run(
         [sys.executable, "-m", "traitswap", *order], input=files["a"].read_bytes(), check=True, capture_output=True
     )
-    ok(["transfer", files["a"], "--aligned", "-w", files["w"], "-o", tmp_path / "out.png"])
+    ok(["transfer", files["a"], *taken, "-o", tmp_path / "out.png"])
     assert ran.stdout == (tmp_path / "out.png").read_bytes()
     said = json.loads(ran.stderr)
     assert (said["photo"], said["result"], said["width"], said["error"]) == ("-", "-", 32, "")
@@ -461,9 +484,9 @@ def test_help_answers_at_once():
             ("strength of 'smiling' is 2.0; expected 0", "up to 1.5"),
         ),
         (["--take", "smiling={b}", "--strength", "smiling=half"], ("expected a number",)),
-        (["--strength", "smiling=0.5"], ("no reference to take it from",)),
-        (["--face", "first"], ("--face first: expected a number from 1, or all",)),
-        (["--face", "2"], ("an aligned crop has one face",)),
+        (["--take", "hair_color={b}", "--strength", "smiling=0.5"], ("no reference to take it from",)),
+        (["--take", "smiling={b}", "--face", "first"], ("--face first: expected a number from 1, or all",)),
+        (["--take", "smiling={b}", "--face", "2"], ("an aligned crop has one face",)),
     ],
 )
 def test_wrong_requests_are_explained_and_change_nothing(files, tmp_path, capsys, change, expected):
@@ -476,8 +499,9 @@ def test_wrong_requests_are_explained_and_change_nothing(files, tmp_path, capsys
 
 
 def test_an_output_of_unknown_format_or_place_is_refused(files, tmp_path, capsys):
-    base = ["transfer", files["a"], "--aligned", "-w", files["w"], "-o"]
-    refused(capsys, [*base, tmp_path / "out.xyz"], "out.xyz", ".png, .jpg")
+    base = ["transfer", files["a"], "-t", f"smiling={files['b']}", "--aligned", "-w", files["w"], "-o"]
+    for name in ("out.xyz", "out.gif"):  # a GIF has no place for the mark
+        refused(capsys, [*base, tmp_path / name], name, ".png, .jpg")
     (tmp_path / "file").write_text("")
     refused(capsys, [*base, tmp_path / "file" / "out.png"], "cannot write")
 
@@ -486,7 +510,7 @@ def test_weights_that_are_not_whole_are_named(files, tmp_path, capsys):
     import shutil
 
     def with_weights(folder):
-        return ["transfer", files["a"], "-w", folder, "-o", tmp_path / "out.png"]
+        return ["transfer", files["a"], "-t", "smiling=her.jpg", "-w", folder, "-o", tmp_path / "out.png"]
 
     refused(capsys, with_weights(tmp_path / "none"), "no such weights folder")
     refused(capsys, with_weights(files["home"] / "empty"), "not a weights folder", "config.json")

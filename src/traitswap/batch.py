@@ -8,11 +8,12 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from traitswap.checkpoint import CONFIG_NAME, WEIGHTS_NAME, sha256_of
 from traitswap.crops import Which
 from traitswap.errors import TraitswapError
-from traitswap.files import written_whole
+from traitswap.files import remove_leftovers, scratch_prefix, written_whole
 from traitswap.images import PhotoLike, format_of, names_photo, open_photo
 from traitswap.pipeline import Result, TransferPipeline
 from traitswap.styles import MARK, STYLES_NAME
@@ -42,6 +43,8 @@ class Row:
 
 
 _COLUMNS = [column.name for column in fields(Row)]
+# Names of files need not be text.
+_CSV: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,13 @@ class Part:
 
 
 class Batch:
-    """Photos that have no result yet: of a folder, those below it included; of a list (.txt, a path a line); of a tar,
-    or of the tars in a folder that has no other photos.
+    """Photos that have no result yet: of a folder, those below it and in its tars included; of a list (.txt, a path a
+    line); of a tar.
 
     Results have their photos' names (with .png after it, where the photo's format cannot be written); those of a tar
     are in a tar of its name, which is written when all of it is done. Photos that failed are tried again, but for those
     in tars. Raises `TraitswapError` if `out` is the folder of the photos, or holds other files, or results of other
-    options, or if there are no photos.
+    options or of the photos of another folder, or if there are no photos.
     """
 
     def __init__(self, source: Path, out: Path, options: str) -> None:
@@ -109,21 +112,30 @@ class Batch:
         if not found:
             raise TraitswapError(f"there are no images in {source}")
         self.out = out.resolve()
+        self.options = f"{options}, photos below {self.root}"
         rows = _read(out / LIST_NAME)
         tars = {name for name in found if _is_tar(name) and (out / name).exists()}
         self._kept = [
             row for row in rows if (row["result"] and (out / row["result"]).exists()) or tar_of(row["photo"]) in tars
         ]
         for row in self._kept:
-            if row["options"] != options:
-                raise TraitswapError(f"{out} holds results of {row['options']}; now: {options}; give a new --output")
-        done = {tar_of(row["photo"]) or row["photo"] for row in self._kept}
+            if row["options"] != self.options:
+                raise TraitswapError(
+                    f"{out} holds results of {row['options']}; now: {self.options}; give a new --output"
+                )
+        # A folder, too, may have the name of a tar.
+        done = {name for row in self._kept for name in (row["photo"], tar_of(row["photo"]))}
         self._todo = [name for name in found if name not in done]
 
     @property
     def done(self) -> int:
         """Photos that have their result already."""
         return sum(bool(row["result"]) for row in self._kept)
+
+    @property
+    def failed(self) -> int:
+        """Photos that failed and are not tried again."""
+        return len(self._kept) - self.done
 
     def parts(self, size: int = 1) -> list[Part]:
         """What is left to do: tars one by one, other photos `size` at a time."""
@@ -133,11 +145,13 @@ class Batch:
 
     def listed(self, done: Iterable[Sequence[Row]]) -> Iterator[Sequence[Row]]:
         """Passes on what came of each part, and writes it down as it comes."""
-        with written_whole(self.out / LIST_NAME) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
+        for folder in {leftover.parent for leftover in self.out.rglob(scratch_prefix(Path("*")) + "*")}:
+            remove_leftovers(folder / "*")
+        with written_whole(self.out / LIST_NAME) as fresh, fresh.open("w", **_CSV) as file:
             writer = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             writer.writerows(self._kept)
-        with (self.out / LIST_NAME).open("a", newline="", encoding="utf-8") as file:
+        with (self.out / LIST_NAME).open("a", **_CSV) as file:
             for rows in done:
                 writer = csv.DictWriter(file, _COLUMNS)
                 writer.writerows({**asdict(row), "faces": " ".join(map(str, row.faces))} for row in rows)
@@ -189,7 +203,8 @@ def transfer(part: Part, root: Path, out: Path, order: Order, edit: Callable[[Ph
             found = (info for info in photos if info.isfile() and names_photo(Path(info.name)))
             return [member(info, photos, results) for info in found]
     except (tarfile.TarError, OSError, EOFError) as error:
-        reason = f"{root / part.tar} is damaged or no tar ({error}): get another copy"
+        what = str(error).partition("\n")[0]
+        reason = f"{root / part.tar} is damaged or no tar ({what}): get another copy"
         return [Row(part.tar, "", 0, 0, (), order.options, reason)]
 
 
@@ -215,12 +230,15 @@ def _photos_of(source: Path, out: Path) -> tuple[Path, list[str]]:
         below = sorted(path for path in root.rglob("*") if path.is_file())
         if inside.is_relative_to(root) and inside != root:  # results are no photos
             below = [path for path in below if not path.is_relative_to(inside)]
-        names = [path.relative_to(root).as_posix() for path in below]
-        return root, [n for n in names if names_photo(Path(n))] or [n for n in names if _is_tar(n)]
+        places = [path.relative_to(root) for path in below]
+        shown = [place for place in places if not any(part.startswith(".") for part in place.parts)]
+        return root, [place.as_posix() for place in shown if names_photo(place) or _is_tar(place.name)]
     if _is_tar(source.name):
+        if not source.is_file():
+            raise TraitswapError(f"no such file: {source}")
         return source.resolve().parent, [source.name]
     try:
-        lines = source.read_text("utf-8").splitlines()
+        lines = source.read_text("utf-8-sig").splitlines()
     except OSError as error:
         raise TraitswapError(f"cannot read {source}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -252,7 +270,7 @@ def tar_of(photo: str) -> str:
 def _read(path: Path) -> list[dict[str, str]]:
     """The rows of a list; the last one may have been cut short and then counts as not there."""
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        with path.open(**_CSV) as file:
             rows = list(csv.reader(file))
     except FileNotFoundError:
         return []

@@ -27,14 +27,16 @@ UInt8Array = NDArray[np.uint8]
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 120_000_000
 """Larger photos are refused before they are decoded: a small file can unpack to many gigabytes."""
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 """What photos are read from, by Pillow's names. It knows more, some of which run other programs on what they are given
 (EPS), or are no photos (PDF)."""
-WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF")
+_OF_EXTRAS = (".heic", ".heif", ".hif")
+WRITTEN = ("AVIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What pictures are written as: what has a place for EXIF, colour profile and the mark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,8 @@ def open_photo(photo: PhotoLike, name: str = "", max_pixels: int = MAX_PIXELS) -
             with Image.open(source, formats=_readable()) as image:
                 if image.width * image.height > max_pixels:
                     raise TraitswapError(
-                        f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are read"
+                        f"{name} has {image.width}×{image.height} pixels; at most {max_pixels:,} are read: "
+                        "make it smaller"
                     )
                 return _photo(image, name)
     except TraitswapError:
@@ -119,8 +122,10 @@ def _readable() -> list[str]:
 
 
 def names_photo(path: Path) -> bool:
-    """Whether a file's name is that of a photo, by its ending; hidden files are none."""
-    return not path.name.startswith(".") and Image.registered_extensions().get(path.suffix.lower()) in _readable()
+    """Whether a file's name is that of a photo, by its ending, whether it can be read or not; hidden ones are none."""
+    suffix = path.suffix.lower()
+    known = Image.registered_extensions().get(suffix) in FORMATS or suffix in _OF_EXTRAS
+    return known and not path.name.startswith(".")
 
 
 def _photo(image: Image.Image, name: str) -> Photo:
@@ -201,16 +206,18 @@ def save_photo(image: UInt8Array | Image.Image, path: Path, mark: bool = False) 
     was there stays."""
     file_format = format_of(path)
     if not file_format:
-        raise TraitswapError(f"cannot tell the image format from '{path.name}': end it in .png, .jpg or .webp")
+        raise TraitswapError(
+            f"'{path.name}' names no format that pictures are written in: end it in .png, .jpg or .webp"
+        )
     data = encoded(image, file_format, mark)
     with written_whole(path) as fresh:
         fresh.write_bytes(data)
 
 
 def format_of(path: Path) -> str:
-    """Pillow's name of the format that a path's ending says; empty if it is none that can be written."""
+    """Pillow's name of the format that a path's ending says; empty if it is none of `WRITTEN` that is installed."""
     file_format = Image.registered_extensions().get(path.suffix.lower(), "")
-    return file_format if file_format in Image.SAVE else ""
+    return file_format if file_format in WRITTEN and file_format in Image.SAVE else ""
 
 
 def encoded(image: UInt8Array | Image.Image, file_format: str, mark: bool = False) -> bytes:
@@ -225,7 +232,7 @@ def encoded(image: UInt8Array | Image.Image, file_format: str, mark: bool = Fals
     }
     if mark:
         metadata["xmp"] = marked(metadata.get("xmp", b""))
-    if picture.mode == "RGBA" and file_format not in WITH_ALPHA:
+    if picture.mode == "RGBA" and file_format == "JPEG":
         picture = _on_white(picture)
     data = io.BytesIO()
     try:

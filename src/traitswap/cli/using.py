@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,8 +57,8 @@ def transfer(
     photo: Annotated[
         Path,
         typer.Argument(
-            help="The photo to change; -: from stdin. Many: a folder, a .txt with a path a line, a .tar or a folder of "
-            "them."
+            help="The photo to change; -: from stdin. Many: a folder, its tars included, a .txt with a path a line, or "
+            "a .tar."
         ),
     ],
     output: Annotated[
@@ -67,7 +67,7 @@ def transfer(
             "--output", "-o", help="Picture to write: .png, .jpg or .webp; -: PNG to stdout; for many, a folder."
         ),
     ],
-    take: Take = [],  # noqa: B006 - typer reads it, nothing changes it
+    take: Take,
     weights: Weights = None,
     strength: Annotated[
         list[str],
@@ -120,6 +120,8 @@ def transfer(
         return
     if ray:
         raise TraitswapError(f"--ray is for many photos, and {photo} is one: give a folder, a .txt list or a .tar")
+    if output.exists() and output.resolve() in {path.resolve() for path in (photo, *map(Path, names.values()))}:
+        raise TraitswapError(f"{output} would be written over: give another --output")
     result = edit(sys.stdin.buffer.read() if photo == _STDIO else photo)
     if output == _STDIO:
         sys.stdout.buffer.write(result.encoded("PNG", order.mark))
@@ -147,6 +149,7 @@ def _transfer_many(
     if out == _STDIO:
         raise TraitswapError(f"{photos} holds many photos: give a folder for its results with --output")
     batch = Batch(photos, out, order.options)
+    order = replace(order, options=batch.options)
     if ray:
         needs("ray", "ray", "pandas", "pyarrow")
         from traitswap.cluster import PHOTOS_AT_A_TIME, transferred
@@ -176,6 +179,11 @@ def _transfer_many(
     if failed:
         again = "the same command tries them again" + (", but not those in a tar that is written" if in_tars else "")
         raise TraitswapError(f"{failed} of {count} photos could not be edited: {out / LIST_NAME} says why; {again}")
+    if batch.failed:
+        raise TraitswapError(
+            f"{batch.failed} photos in tars that are written could not be edited: {out / LIST_NAME} says why; remove "
+            "such a tar to try them again"
+        )
 
 
 @app.command()
@@ -237,7 +245,10 @@ def grid(
     photos: Annotated[list[Path], typer.Option("--photos", help="Photos or folders, one row each.")],
     references: Annotated[list[Path], typer.Option("--references", help="References or folders, one column each.")],
     take: Annotated[
-        str, typer.Option("--take", "-t", help="Attributes to take from the reference: hair_color,smiling.")
+        list[str],
+        typer.Option(
+            "--take", "-t", metavar="ATTRIBUTE", help="What to take from the reference; may be repeated, or a,b."
+        ),
     ],
     output: Output,
     weights: Weights = None,
@@ -249,7 +260,9 @@ def grid(
     from traitswap.images import save_photo
 
     pipe = _pipeline(weights)
-    names = [name.strip() for name in take.split(",") if name.strip()]
+    names = [name.strip() for part in take for name in part.split(",") if name.strip()]
+    if not names:
+        raise TraitswapError("--take names no attribute: give one, such as hair_color")
     pipe.check(dict.fromkeys(names), {})
     rows, columns = _pictures(photos), _pictures(references)
     cells = figures.grid(pipe.draw, pipe.encode(rows, aligned), pipe.encode(columns, aligned), names)
