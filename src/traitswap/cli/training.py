@@ -135,7 +135,11 @@ def train_classifier(
     ] = 100,
     on_problem: OnProblemOption = "stop",
 ) -> None:
-    """Train a small attribute classifier: to guide or watch a run, or to judge its results."""
+    """Train a small attribute classifier: to guide or watch a run, or to judge its results.
+
+    A guide learns from faces that are attacked (classifier.attack), which its gradient gains by. A judge is more often
+    right without:  traitswap train-classifier --data … --set classifier.attack=0 --out judge
+    """
     settings = _settings(preset, changes, [])
     _needs_torch()
     from traitswap.training import setup
