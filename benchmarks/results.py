@@ -123,7 +123,7 @@ def _budget(table: Mapping[str, Any]) -> Iterable[str]:
     changed = f", changed for all: {', '.join(budget['changes'])}" if budget["changes"] else ""
     yield (
         f"Budget: {budget['images']:,} training images for each model (iterations: {steps}); each method's preset "
-        f"`{budget['preset']}`{changed}."
+        f"`{budget['preset']}` as it was then (all settings are in the JSON){changed}."
     )
     seeds = ", ".join(map(str, budget["seeds"]))
     several = len(budget["seeds"]) > 1

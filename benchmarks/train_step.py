@@ -4,8 +4,9 @@
 
 Eager float32: 32-bit numbers (of which a GPU's convolutions use fewer bits: PyTorch's default), memory as PyTorch lays
 it out, operation after operation. Ours: as `traitswap train` runs here, bf16 where the processor computes in it,
-channels last, on a GPU recorded and played back. On random pictures; drawn faces with --losses, which trains so many
-steps both ways, and once more in float32 with another seed: how far apart losses are anyway.
+channels last; on a GPU also recorded and played back, which training does if asked (train.graphs). On random pictures;
+drawn faces with --losses, which trains so many steps both ways, and once more in float32 with another seed: how far
+apart losses are anyway.
 """
 
 import argparse

@@ -30,7 +30,8 @@ Data = Annotated[
         "--data",
         "-d",
         metavar="PATH|drawn",
-        help="Folder of CelebA, CelebA-HQ, RaFD or images with a CSV of labels; or drawn: faces drawn here.",
+        help="Folder of CelebA, CelebA-HQ, RaFD (to evaluate) or images with a CSV of labels; or drawn: faces drawn "
+        "here.",
     ),
 ]
 OnProblemOption = Annotated[

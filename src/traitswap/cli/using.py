@@ -399,7 +399,7 @@ def _number(what: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise TraitswapError(f"{what}={text}: expected a number from 0 to 1") from None
+        raise TraitswapError(f"{what}={text}: expected a number from 0 to 1.5") from None
 
 
 def _which(text: str) -> Any:
