@@ -180,6 +180,23 @@ def test_a_killed_folder_goes_on(files, folder, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
+def test_the_photos_of_a_folder_are_edited_as_one_is(files, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(two_faces()).save(tmp_path / "photos" / "two.png")
+    Image.fromarray(astronaut()).save(tmp_path / "her.png")
+    weights = shutil.copytree(files["w"], tmp_path / "weights")
+    how = ["-t", f"smiling={tmp_path / 'her.png'}", "--strength", "smiling=0.5", "--no-mark", "--face", "2"]
+    order = ["transfer", tmp_path / "photos", *how, "-w", weights, "-o", tmp_path / "out"]
+    ok(order)
+    ok([order[0], tmp_path / "photos" / "two.png", *order[2:-1], tmp_path / "single.png"])
+    assert (tmp_path / "out" / "two.png").read_bytes() == (tmp_path / "single.png").read_bytes()
+    assert rows_of(tmp_path / "out")[0]["faces"] == "2"
+    assert xmp_of(tmp_path / "out" / "two.png") == b""
+    with (weights / "config.json").open("a") as config:
+        config.write("\n")
+    refused(capsys, order, "holds results of")
+
+
 def test_results_of_another_reference_s_contents_are_told_apart(files, folder, tmp_path, capsys):
     (folder / "text.jpg").unlink()
     reference = tmp_path / "her.png"

@@ -196,6 +196,14 @@ def test_offset_and_slope_are_the_change_where_the_face_is_as_it_was_seen(photo,
     assert np.abs(slope).max() > 0.1
 
 
+def test_fine_detail_is_no_guide():
+    """What the model draws smoothly must not blur wrinkles; strands and edges are followed."""
+    for contrast, least, most in ((3, 0.0, 0.05), (80, 0.5, 1.0)):
+        face = np.clip(np.random.default_rng(0).normal(128, contrast, (64, 64, 3)), 0, 255).astype(np.uint8)
+        _, slope = guided((128 - face.astype(np.float32)), face)
+        assert least <= np.abs(slope[16:48, 16:48]).mean() <= most
+
+
 def test_the_mask_falls_to_nothing_without_a_step():
     mask = soft_mask(128)
     assert mask[0].max() < 0.01

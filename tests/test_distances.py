@@ -87,6 +87,8 @@ def test_the_kernel_distance_by_hand():
     x, y = np.array([[1.0], [2.0]]), np.array([[0.0], [3.0]])
     # k(1, 2) = 27; k(0, 3) = 1; across: k(1, 0) = 1, k(1, 3) = 64, k(2, 0) = 1, k(2, 3) = 343.
     assert kernel_distance(x, y) == pytest.approx(27 + 1 - 2 * (1 + 64 + 1 + 343) / 4)
+    # Products are means over features, so that as many again that say the same add nothing.
+    assert kernel_distance(np.repeat(x, 2, 1), np.repeat(y, 2, 1)) == pytest.approx(kernel_distance(x, y))
 
 
 def test_the_kernel_distance_is_unbiased():

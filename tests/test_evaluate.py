@@ -258,6 +258,10 @@ def test_two_evaluations_give_the_same_numbers_and_their_whole_protocol(home, tm
     assert quality["count"] == first["together"]["pairs"] > 0
     assert {"frechet_tiny", "frechet_tiny_floor", "frechet_tiny_pooled", "kernel_tiny"} <= quality.keys()
     assert not any("fid" in key.lower() for key in quality)
+    ok(evaluate(home, "--seed", "1", "--mirror", "--json", tmp_path / "other.json"))
+    [other] = json.loads((tmp_path / "other.json").read_text())["models"]
+    assert (other["protocol"]["seed"], other["protocol"]["mirrored"]) == (1, True)
+    assert other["protocol"]["images_sha256"] != protocol["images_sha256"]
     assert first["notes"]
     assert first["style"]["hair_color"][0].keys() >= {"correlation", "true", "true_real"}
 

@@ -9,7 +9,7 @@ from traitswap.data.drawn import DrawnFaces, degree, draw_face, labels, transfer
 from traitswap.data.open import SEED, open_faces
 from traitswap.data.pairs import held_out_pairs
 from traitswap.images import to_network
-from traitswap.metrics.chunks import Judge, faces_of, transferred
+from traitswap.metrics.chunks import Judge, as_saved, faces_of, transferred
 from traitswap.metrics.quality import Quality
 from traitswap.metrics.transfer import TransferTable, border_change, psnr
 
@@ -114,6 +114,12 @@ def image_quality(drawn, kind):
     for chunk in transferred(codec, data, pairs, judge, codec.layout.attributes):
         quality.add(chunk)
     return quality.result(0)
+
+
+def test_results_are_rounded_as_they_are_saved():
+    faces = np.random.default_rng(0).uniform(-1.2, 1.2, (2, 3, 8, 8)).astype(np.float32)
+    levels = (as_saved(faces) + 1) * 127.5
+    np.testing.assert_allclose(levels, np.clip(np.rint((faces + 1) * 127.5), 0, 255), atol=1e-3)
 
 
 def test_a_perfect_model_reaches_the_ceiling(measured):

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
+from traitswap.batched import BATCH, Batched
 from traitswap.errors import TraitswapError
 from traitswap.images import open_photo, read_photo
 from traitswap.metadata import SOURCE_TYPE, marked
 from traitswap.pipeline import Edit
 
-from .photos import TINT, astronaut, image_file, scaled, tint, turned, two_faces
+from .photos import TINT, Tint, astronaut, image_file, scaled, tint, turned, two_faces
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
@@ -153,6 +154,14 @@ def test_every_face_is_edited_in_its_own_way(reference):
     ):
         with pytest.raises(TraitswapError, match=expected):
             tint().edit_faces(image, wrong)
+
+
+def test_many_faces_go_through_the_networks_some_at_a_time():
+    faces = np.random.default_rng(0).uniform(-1, 1, (2 * BATCH + 5, 3, 64, 64)).astype(np.float32)
+    some, all_at_once = Batched(Tint()), Tint()
+    codes = some.encode(faces)
+    assert (codes.embedding == all_at_once.encode(faces).embedding).all()
+    assert (some.decode(codes) == all_at_once.decode(codes)).all()
 
 
 def test_the_change_of_a_face_is_what_an_edit_adds(photo, reference):

@@ -30,7 +30,7 @@ def torchrun(*arguments):
     """Runs a script or module in two processes; its standard output."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
     # The launcher itself warns of what its processes are to set.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT)))}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -80,6 +80,7 @@ def test_gradients_of_two_processes_average_to_those_of_the_whole_batch(tmp_path
         "torch.set_num_threads(1)\n"
         "ranks.join()\n"
         "assert ranks.count() == 2\n"
+        "assert [ranks.any_of(ranks.rank() == r, torch.device('cpu')) for r in (0, 1, 2)] == [True, True, False]\n"
         "found = {preset: gradients(preset) for preset in PRESETS}\n"
         f"torch.save(found, {str(tmp_path)!r} + f'/{{ranks.rank()}}.pt')\n"
         "ranks.leave()\n"
