@@ -18,6 +18,7 @@ from traitswap.errors import TraitswapError
 from traitswap.metrics import evaluation
 from traitswap.metrics.chunks import Judge, transferred
 from traitswap.metrics.features import OnnxFeatures
+from traitswap.metrics.quality import Quality
 from traitswap.metrics.same_person import measure_same_person, people_without_and_with
 from traitswap.metrics.style import Blending, Correlation, Style, steps_of
 
@@ -112,6 +113,21 @@ def test_blending_of_a_smooth_a_dead_and_a_jumping_model(model, monotone, larges
     assert result == {"pairs": 120, "monotone": monotone, "largest_step": largest}
 
 
+@pytest.mark.parametrize(("model", "distance"), [("perfect", 0), ("dead", 1)])
+def test_results_of_one_half_are_held_against_the_other_half_s_faces(model, distance):
+    """One half is dark, the other bright, and who takes the other's smile becomes as the other is."""
+    data = plain_data([50] * 6 + [200] * 6)
+    quality = Quality(lambda faces: faces.mean((2, 3)), "greys", ["smiling"])
+    for chunk in transferred(MODELS[model], data, (np.arange(6), np.arange(6, 12)), JUDGE, [SMILING]):
+        quality.add(chunk)
+    row = quality.result(0)["smiling"]
+    apart = pytest.approx(3 * (150 / 127.5) ** 2, rel=1e-3)
+    assert row["frechet_greys_floor"] == apart
+    assert row["frechet_greys"] == (apart if distance else pytest.approx(0, abs=1e-6))
+    assert row["kernel_greys_floor"] > 0.1
+    assert (row["kernel_greys"] > 0.1) == bool(distance)
+
+
 @given(arrays(np.float64, (5, 4), elements=st.floats(-1e3, 1e3)))
 def test_steps_are_shares_of_the_whole_way(progress):
     found = steps_of(progress)
@@ -159,6 +175,32 @@ def test_the_same_person_exposes_who_does_nothing(twins, model, error, nearer):
     assert found["nearer_pixels"] == nearer
     assert (found["success"], found["success_untouched"], found["success_real"]) == (nearer, 0, 1)
     assert found["identity"] is None
+
+
+@pytest.mark.parametrize("model", ["perfect", "dead"])
+def test_the_same_person_s_identity_by_hand(model):
+    """A face is an angle, its brightness; the perfect model's result is as bright as its reference."""
+    neutral, smiling = np.array([100, 110, 120]), np.array([180, 200, 220])
+    data = plain_data(list(np.stack([neutral, smiling], 1).ravel()))
+    people = people_without_and_with(data, PEOPLE, "Smiling")
+
+    def identity(faces):
+        angles = (faces.mean((1, 2, 3)) + 1) * 127.5 / 200
+        return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+    found = measure_same_person(MODELS[model], data, people, SMILING, 4, identity, JUDGE)
+    order = np.random.default_rng(4).permutation(3)
+    was, real, other = neutral[order], smiling[order], np.roll(smiling[order], 1)
+    result = other if model == "perfect" else was
+
+    def cosine(one, two):
+        return pytest.approx(np.cos((one - two) / 200).mean(), abs=1e-3)
+
+    assert found["error"] == pytest.approx(np.abs(result - real).mean(), abs=0.01)
+    assert found["identity"] == cosine(result, real)
+    assert found["identity_untouched"] == cosine(was, real)
+    leaked = np.cos((result - other) / 200) - np.cos((was - other) / 200)
+    assert found["leaked"] == pytest.approx(leaked.mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize(("model", "kept"), [("perfect", 0), ("dead", 1)])
