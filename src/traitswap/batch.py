@@ -69,12 +69,14 @@ class Order:
         references = pipe.encode_references(self.take, self.aligned)
         return lambda photo: pipe.edit(pipe.encode_photo(photo, self.face, self.aligned), references, self.strength)
 
-    def with_contents(self) -> "Order":
-        """The same; its options say, as a comment of a shell, what weights and references hold."""
+    def below(self, root: Path) -> "Order":
+        """The same; its options say, as a comment of a shell, what weights and references hold, and whose photos it is
+        for."""
         files = [self.weights / name for name in (CONFIG_NAME, WEIGHTS_NAME, STYLES_NAME)]
         files += [Path(what) for what in self.take.values() if not what.startswith(MARK)]
         contents = "".join(sha256_of(path) for path in files if path.exists())
-        return replace(self, options=f"{self.options} # {hashlib.sha256(contents.encode()).hexdigest()[:8]}")
+        digest = hashlib.sha256(contents.encode()).hexdigest()[:8]
+        return replace(self, options=f"{self.options} # {digest}, photos below {root}")
 
     def anywhere(self) -> "Order":
         """The same with paths that do not depend on where a process was started."""
@@ -103,7 +105,7 @@ class Batch:
     options or of the photos of another folder, or if there are no photos.
     """
 
-    def __init__(self, source: Path, out: Path, options: str) -> None:
+    def __init__(self, source: Path, out: Path, order: Order) -> None:
         self.root, found = _photos_of(source, out)
         if out.resolve() == self.root:
             raise TraitswapError(f"results would take the place of the photos in {self.root}: give another --output")
@@ -112,16 +114,16 @@ class Batch:
         if not found:
             raise TraitswapError(f"there are no images in {source}")
         self.out = out.resolve()
-        self.options = f"{options}, photos below {self.root}"
+        self.order = order.below(self.root)
         rows = _read(out / LIST_NAME)
         tars = {name for name in found if _is_tar(name) and (out / name).exists()}
         self._kept = [
             row for row in rows if (row["result"] and (out / row["result"]).exists()) or tar_of(row["photo"]) in tars
         ]
         for row in self._kept:
-            if row["options"] != self.options:
+            if row["options"] != self.order.options:
                 raise TraitswapError(
-                    f"{out} holds results of {row['options']}; now: {self.options}; give a new --output"
+                    f"{out} holds results of {row['options']}; now: {self.order.options}; give a new --output"
                 )
         # A folder, too, may have the name of a tar.
         done = {name for row in self._kept for name in (row["photo"], tar_of(row["photo"]))}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from traitswap.errors import TraitswapError
 
+_SCRATCH = ".partial-"
+
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
@@ -41,7 +43,7 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 def scratch_prefix(target: Path) -> str:
-    return f".{target.name}.partial-"
+    return f".{target.name}{_SCRATCH}"
 
 
 def remove_leftovers(target: Path) -> None:
@@ -50,7 +52,7 @@ def remove_leftovers(target: Path) -> None:
     Only for places that one process alone writes to.
     """
     for leftover in target.parent.glob(f"{scratch_prefix(target)}*"):
-        place = target.with_name(leftover.name.removeprefix(".").rpartition(".partial-")[0])
+        place = target.with_name(leftover.name.removeprefix(".").rpartition(_SCRATCH)[0])
         if (leftover / "old").exists() and not place.exists():
             (leftover / "old").rename(place)
         shutil.rmtree(leftover, ignore_errors=True)

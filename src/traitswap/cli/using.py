@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +116,7 @@ def transfer(
         raise TraitswapError("-o - writes the bytes of a picture: send them on to a file or a program")
     edit = order.opened()
     if is_batch(photo):
-        _transfer_many(photo, output, order.with_contents(), edit, ray, as_json)
+        _transfer_many(photo, output, order, edit, ray, as_json)
         return
     if ray:
         raise TraitswapError(f"--ray is for many photos, and {photo} is one: give a folder, a .txt list or a .tar")
@@ -148,17 +148,16 @@ def _transfer_many(
 
     if out == _STDIO:
         raise TraitswapError(f"{photos} holds many photos: give a folder for its results with --output")
-    batch = Batch(photos, out, order.options)
-    order = replace(order, options=batch.options)
+    batch = Batch(photos, out, order)
     if ray:
         needs("ray", "ray", "pandas", "pyarrow")
         from traitswap.cluster import PHOTOS_AT_A_TIME, transferred
 
         parts = batch.parts(PHOTOS_AT_A_TIME)
-        done = transferred(parts, batch.root, batch.out, order, ray)
+        done = transferred(parts, batch.root, batch.out, batch.order, ray)
     else:
         parts = batch.parts()
-        done = (transfer(part, batch.root, batch.out, order, edit) for part in parts)
+        done = (transfer(part, batch.root, batch.out, batch.order, edit) for part in parts)
     console = Console(stderr=True)
     count = failed = in_tars = 0
     with bar("photos", console) as progress:
