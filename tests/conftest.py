@@ -1,5 +1,6 @@
 """Tiny settings, drawn faces and trained-for-a-moment runs, shared by the tests."""
 
+import io
 import os
 import zlib
 from pathlib import Path
@@ -7,11 +8,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from rich.console import Console
 
 from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.data.open import open_faces
+from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.weights import TorchCodec, new_generator, save_codec
+from traitswap.training import loop
+from traitswap.training.setup import Classifiers, prepare_run
+from traitswap.training.state import open_run
 
 # No deadline: a busy machine is not a defect. The same examples every time: a red run can be repeated.
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
@@ -57,6 +63,22 @@ def small_settings(preset: str) -> Settings:
     return load_settings(preset, SMALL)
 
 
+def guide_for(faces: FaceData) -> AttributeClassifier:
+    """A guide of new weights, for settings that are shrunk."""
+    torch.manual_seed(3)
+    return AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+
+
+def run(settings: Settings, faces: FaceData, out: Path, images: int | None = None) -> str:
+    """Trains; what it says."""
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    open_run(settings, faces, out)
+    method, health = prepare_run(settings, faces, out, Classifiers(), None, console)
+    loop.train(settings, method, faces, out, health, console, loop.Limits(images=images))
+    return said.getvalue()
+
+
 def save_new_weights(settings: Settings, folder: Path) -> Path:
     """New networks, but not such as change nothing: training begins with a decoder whose last layer is 0."""
     torch.manual_seed(zlib.crc32(folder.name.encode()))
@@ -83,6 +105,15 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 @pytest.fixture(scope="session")
 def faces(settings: Settings) -> FaceData:
     return open_faces("drawn", settings.network.size, settings.data)[0]
+
+
+# Of a module: some have settings of their own, and pytest would hand one's run on to the next.
+@pytest.fixture(scope="module")
+def whole(settings: Settings, faces: FaceData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four steps in one go."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run(settings, faces, out)
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from traitswap.training.classifier import attacked, unit_length
 from traitswap.training.loop import start
 from traitswap.training.setup import load_initial, parameter_counts
 
-from .conftest import SMALL, save_new_weights, small_settings
+from .conftest import SMALL, guide_for, save_new_weights, small_settings
 
 COLUMNS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Male")
 
@@ -86,8 +86,7 @@ def test_related_columns_are_found_by_correlation():
 
 @pytest.fixture
 def method(settings, faces):
-    torch.manual_seed(3)
-    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    guide = guide_for(faces)
     return LatentSwap(settings, faces.columns, None, guide if settings.method.guide else None)
 
 
@@ -214,7 +213,7 @@ def test_early_on_an_attribute_weighs_the_same_however_many_columns_it_has(faces
 
 def test_units_begin_with_what_the_guide_says_of_their_columns(faces):
     settings = load_settings("tiny", SMALL)
-    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    guide = guide_for(faces)
     encoder = LatentSwap(settings, faces.columns, None, guide).networks()["generator"].encoder.eval()
     x = torch.rand(4, 3, settings.network.size, settings.network.size) * 2 - 1
     width = settings.layout.unit_channels
@@ -227,8 +226,7 @@ def test_units_begin_with_what_the_guide_says_of_their_columns(faces):
 def test_soft_targets_are_met_by_a_photo_left_alone(faces):
     """What the guide says of photo and reference is the target: nothing swapped and nothing changed costs nothing."""
     settings = load_settings("tiny", SMALL)
-    torch.manual_seed(0)
-    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    guide = guide_for(faces)
     method = LatentSwap(settings, faces.columns, None, guide)
     x, labels = random_batch(settings, method)
     s = method.prepare(start(settings, method).networks, x, labels, 0, ["D", "G"])
@@ -238,7 +236,7 @@ def test_soft_targets_are_met_by_a_photo_left_alone(faces):
 
 
 def test_sharp_targets_ask_for_more_of_the_reference_alone(faces):
-    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    guide = guide_for(faces)
     found = {}
     for sharpness in (1, 3):
         settings = load_settings("tiny", [*SMALL, f"method.target_sharpness={sharpness}"])

@@ -12,13 +12,11 @@ import torch
 from traitswap import ranks
 from traitswap.data.open import open_faces
 from traitswap.errors import TraitswapError
-from traitswap.networks.classifier import AttributeClassifier
 from traitswap.training import loop
 from traitswap.training.classifier import faces_tensor
 from traitswap.training.setup import build_method
 
-from .conftest import SMALL, small_settings
-from .test_training import run
+from .conftest import SMALL, guide_for, run, small_settings
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ("tiny", "paper", "stargan-lite", "dna-gan-lite")
@@ -43,8 +41,7 @@ def small_run(preset):
     exact = {"batch": 8, "lr": 1e-9, "precision": "32-true"}
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=exact)})
     faces, _ = open_faces("drawn", settings.network.size, settings.data)
-    torch.manual_seed(3)
-    guide = AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
+    guide = guide_for(faces)
     method = build_method(settings, faces, guide if getattr(settings.method, "guide", False) else None)
     begun = loop.start(settings, method)
     torch.manual_seed(4)

@@ -17,7 +17,6 @@ from traitswap.images import to_network, to_pixels
 from traitswap.methods.base import Phase, Term, gradient_between
 from traitswap.methods.latent_swap import LatentSwap
 from traitswap.networks.autoencoder import Generator
-from traitswap.networks.classifier import AttributeClassifier
 from traitswap.networks.transfer import partner
 from traitswap.networks.weights import load_codec
 from traitswap.training import classifier, loop
@@ -25,8 +24,7 @@ from traitswap.training.averaging import average_into, recompute_statistics
 from traitswap.training.feed import Feed
 from traitswap.training.setup import build_method
 
-from .conftest import SMALL, small_settings
-from .test_training import whole  # noqa: F401 - a fixture
+from .conftest import SMALL, guide_for, small_settings
 
 CPU = torch.device("cpu")
 
@@ -34,11 +32,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="session", params=["tiny", "paper", "stargan-lite"])
 def settings(request):
     return small_settings(request.param)
-
-
-def guide_for(faces):
-    torch.manual_seed(3)
-    return AttributeClassifier(len(faces.columns), 32, 2).eval().requires_grad_(False)
 
 
 def begun(settings, faces):
@@ -278,7 +271,7 @@ def test_what_is_not_finite_is_not_saved(settings, faces, tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_saved_weights_have_the_statistics_of_use(settings, faces, whole):  # noqa: F811
+def test_saved_weights_have_the_statistics_of_use(settings, faces, whole):
     codec, _ = load_codec(whole / "weights")
     generator = codec.generator
     before = {name: buffer.clone() for name, buffer in generator.named_buffers() if "running" in name}
@@ -298,7 +291,7 @@ def test_only_the_papers_discriminator_is_normalized_spectrally(settings, faces)
     assert is_parametrized(first) == (settings.preset == "paper")
 
 
-def test_the_watching_classifier_is_another_than_the_guide(settings, whole):  # noqa: F811
+def test_the_watching_classifier_is_another_than_the_guide(settings, whole):
     if settings.preset != "tiny":
         pytest.skip("a method without a guide")
     seeds = [json.loads((whole / name / "config.json").read_text())["seed"] for name in ("guide", "health")]

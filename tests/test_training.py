@@ -27,23 +27,7 @@ from traitswap.training.feed import Feed
 from traitswap.training.setup import Classifiers, build_method, kinds_of_step, prepare_run
 from traitswap.training.state import load_state, open_run, save_state
 
-from .conftest import SMALL
-
-
-def run(settings, faces, out, images=None):
-    console = Console(file=io.StringIO(), width=200)
-    open_run(settings, faces, out)
-    method, health = prepare_run(settings, faces, out, Classifiers(), None, console)
-    loop.train(settings, method, faces, out, health, console, loop.Limits(images=images))
-    return console.file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def whole(settings, faces, tmp_path_factory):
-    """Four steps in one go."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run(settings, faces, out)
-    return out
+from .conftest import SMALL, run
 
 
 def flatten(value, path=""):
