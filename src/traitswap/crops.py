@@ -116,7 +116,7 @@ def faces_in(image: UInt8Array, name: str) -> list[FoundFace]:
     if not found:
         raise TraitswapError(
             f"{name}: no face found; give a photo with an upright, well-lit face",
-            ", or, if it is a face crop already, traitswap transfer --aligned (aligned=True)",
+            ", or, if it is a face crop already, --aligned, as of traitswap transfer (aligned=True)",
         )
     return found
 
