@@ -1,6 +1,5 @@
 """Faces decoded once: a memory-mapped array of pixels for each source and size."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from traitswap.data.sources import PARTITIONS, PLACE_DIGITS, FaceSource, OnProblem, count_and_name, stop_for
@@ -149,7 +149,8 @@ def _build(
 ) -> dict[str, Any]:
     """Decodes everything into a sibling of `folder`, which takes its name only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_name(f"{folder.name}.lock")):
+    # One builder at a time; the system takes the lock back when a process dies.
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         about = _complete(folder, size)
         if about and (not about["problems"] or on_problem == "skip"):
             return about  # another process has built it while this one waited
@@ -237,14 +238,6 @@ def _check_space(source: FaceSource, size: int, where: Path) -> None:
             f"the decoded images of {source.name} take {needed / 1e9:.1f} GB and "
             f"{where} has {free / 1e9:.1f} GB free: make room, or set TRAITSWAP_CACHE to another folder"
         )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One builder at a time; the system takes the lock back when a process dies."""
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_superseded(folder: Path) -> None:
