@@ -166,8 +166,8 @@ def test_a_residual_decoder_is_told_what_changes():
     torch.nn.init.normal_(generator.decoder.head.weight)
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     e = generator.encode(x)
-    far = generator.decoder(e, x, generator.units(e) + 1)
-    assert torch.equal(generator.decode(e, x), generator.decoder(e, x, generator.units(e)))
+    far = generator.decode(e, x, generator.units(e) + 1)
+    assert torch.equal(generator.decode(e, x), generator.decode(e, x, generator.units(e)))
     assert not torch.allclose(far, generator.decode(e, x))
 
 

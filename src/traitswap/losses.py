@@ -63,10 +63,14 @@ def verification(same: Tensor, other: Tensor) -> Tensor:
     return 2 * (to_one + to_zero)
 
 
-def self_reconstruction(x_real: Tensor, x_fake: Tensor, untouched: Tensor) -> Tensor:
-    """L1 of photo and result over the images with nothing swapped (`untouched`, N, bool), weighed as eq. 4.
+def distances(x_real: Tensor, x_fake: Tensor) -> Tensor:
+    """L1 of each of N images and its result, a mean over pixels: N."""
+    return (x_fake - x_real).abs().mean((1, 2, 3))
+
+
+def self_reconstruction(distances: Tensor, untouched: Tensor) -> Tensor:
+    """The mean of `distances` (N) over the images with nothing swapped (`untouched`, N, bool), weighed as eq. 4.
 
     0 where there is none of them.
     """
-    each = (x_fake - x_real).abs().mean((1, 2, 3)) * untouched
-    return 2 * each.sum() / untouched.sum().clamp(min=1)
+    return 2 * (distances * untouched).sum() / untouched.sum().clamp(min=1)

@@ -225,12 +225,13 @@ class LatentSwap:
             "ver": losses.verification(result.same, result.other),
             "rec": losses.cycle_consistency(s.x_real, result.x_rec),
         }
+        changes = losses.distances(s.x_real, result.x_fake)
         if "self" in due:
             # The mean is over the whole batch's untouched images, of which other processes may have more.
             share = s.untouched.sum().clamp(min=1) / ranks.mean(s.untouched.sum().float()).clamp(min=1 / ranks.count())
-            parts["self"] = share * losses.self_reconstruction(s.x_real, result.x_fake, s.untouched)
+            parts["self"] = share * losses.self_reconstruction(changes, s.untouched)
         if "change" in due:
-            parts["change"] = losses.reconstruction(s.x_real, result.x_fake)
+            parts["change"] = changes.mean()
         return parts
 
     def _guided(self, guide: Any, s: SwapStep) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from traitswap.attributes import Layout
 from traitswap.config import NetworkSettings
-from traitswap.networks.blocks import ResidualBlock, conv_block, down_block, up_block
+from traitswap.networks.blocks import ResidualBlock, beside, conv_block, down_block, up_block
 from traitswap.networks.classifier import TRUNK_GROWTH, AttributeClassifier, averaged_to, classifier_trunk
 from traitswap.networks.transfer import TransferNetwork, partner
 
@@ -55,20 +55,29 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
-        return embedding if self.units is None else torch.cat([self.own_units(x, embedding.shape[2:]), embedding], 1)
+        units, rest = self.apart(x)
+        return beside(everywhere(units, rest), rest)
 
-    def own_units(self, x: Tensor, positions: Sequence[int]) -> Tensor:
-        """The units alone, N × k·u × s × s, of which `positions` are the last two."""
-        if self.units is None:
-            units: Tensor = self(x)[:, : self.layout.swapped_channels]
-        else:
-            units = self.units(x)[:, :, None, None].expand(-1, -1, *positions)
-        return units
+    def apart(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The units, N × k·u × s × s, or × 1 × 1 where they know no places, and the rest of the embedding."""
+        embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        if self.units is not None:
+            return self.units(x)[:, :, None, None], embedding
+        units, rest = embedding.tensor_split([self.layout.swapped_channels], 1)
+        return units, rest
+
+    def own_units(self, x: Tensor) -> Tensor:
+        """The units alone, as `apart` gives them."""
+        return self.apart(x)[0] if self.units is None else self.units(x)[:, :, None, None]
+
+
+def everywhere(units: Tensor, rest: Tensor) -> Tensor:
+    """Units that know no places, at all those of `rest`."""
+    return units.expand(-1, -1, *rest.shape[2:])
 
 
 class Decoder(nn.Module):
-    """Embedding (N × C × s × s) → faces (N × 3 × S × S in −1 … 1)."""
+    """Embedding, its units and the rest of it as `Encoder.apart` gives them → faces (N × 3 × S × S in −1 … 1)."""
 
     def __init__(self, settings: NetworkSettings, layout: Layout) -> None:
         super().__init__()
@@ -81,14 +90,14 @@ class Decoder(nn.Module):
         kernel = settings.stem_kernel
         self.head = nn.Conv2d(widths[-1], 3 * self.patch**2, kernel, padding=kernel // 2)
 
-    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+    def forward(self, units: Tensor, rest: Tensor, photo: Tensor, own: Tensor) -> Tensor:
         """The faces that were encoded, `photo`, and their `own` units are not looked at."""
-        h = self.head(self.body(embedding)).float()
+        h = self.head(self.body(beside(everywhere(units, rest), rest))).float()
         return torch.tanh(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
 
 
 class ResidualDecoder(nn.Module):
-    """Embedding (N × C × s × s) and the faces it came from (N × 3 × S × S) → faces: the photo and a change.
+    """An embedding, apart, and the faces it came from (N × 3 × S × S) → faces: the photo and a change.
 
     It is told how far each unit is from the photo's own: where nothing is swapped there is nothing to change. At every
     size on the way up the photo is at hand, so that the change follows lips and strands, which the embedding is too
@@ -120,14 +129,14 @@ class ResidualDecoder(nn.Module):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
-    def forward(self, embedding: Tensor, photo: Tensor, own: Tensor) -> Tensor:
-        """`own`: the photo's own units, N × k·u × s × s."""
-        h = self.entry(torch.cat([embedding, embedding[:, : own.shape[1]] - own], 1))
+    def forward(self, units: Tensor, rest: Tensor, photo: Tensor, own: Tensor) -> Tensor:
+        """`own`: the photo's own units."""
+        h = self.entry(beside(everywhere(units, rest), rest, everywhere(units - own, rest)))
         if self.flow is not None:
             photo = warped(photo, planes(self.flow(h)))
         for enlarge, merge in zip(self.enlarge, self.merge, strict=True):
             h = enlarge(h)
-            h = merge(torch.cat([h, folded(photo, h.shape[-1]).to(h.dtype)], 1))
+            h = merge(beside(h, folded(photo, h.shape[-1]).to(h.dtype)))
         return (photo + change_of(photo, planes(self.head(h)))).clamp(-1, 1)
 
 
@@ -152,7 +161,9 @@ def change_of(photo: Tensor, h: Tensor) -> Tensor:
     # From black, so that the matrix alone leaves black as it is.
     colour = photo + 1
     added, *of_colour = torch.chunk(h, 4, 1)
-    return added + sum(of_colour[i] * colour[:, i : i + 1] for i in range(3))
+    for factors, channel in zip(of_colour, torch.split(colour, 1, 1), strict=True):
+        added = torch.addcmul(added, factors, channel)
+    return added
 
 
 def folded(photo: Tensor, size: int) -> Tensor:
@@ -177,15 +188,18 @@ class Verification(nn.Module):
         super().__init__()
         side = settings.size // settings.stride
         self.attributes = len(layout.attributes)
+        self.side = side
         self.averaged = averaged
         inputs = layout.unit_channels * (1 if averaged else side * side)
         self.layers = nn.ModuleList(nn.Linear(inputs, 1) for _ in range(self.attributes))
 
     def forward(self, units: Tensor, other: Tensor) -> Tensor:
-        """Units of two batches (each N × k·u × s × s) → logits N × k."""
-        n, channels, *positions = units.shape
-        difference = (units - other).abs().view(n, self.attributes, channels // self.attributes, *positions)
-        features = difference.mean((3, 4)) if self.averaged else difference.flatten(2)
+        """Units of two batches (each N × k·u × s × s, or × 1 × 1) → logits N × k."""
+        difference = (units - other).abs().unflatten(1, (self.attributes, -1))
+        if self.averaged:
+            features = difference.mean((3, 4))
+        else:
+            features = difference.expand(-1, -1, -1, self.side, self.side).flatten(2)
         return torch.cat([layer(features[:, i]) for i, layer in enumerate(self.layers)], 1)
 
 
@@ -214,9 +228,10 @@ class Generator(TransferNetwork):
         return embedding
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
-        if own is None and isinstance(self.decoder, ResidualDecoder):
-            own = self.encoder.own_units(photo, embedding.shape[2:])
-        result: Tensor = self.decoder(embedding, photo, own)
+        units, rest = embedding.tensor_split([self.layout.swapped_channels], 1)
+        if own is None:
+            own = self.encoder.own_units(photo) if isinstance(self.decoder, ResidualDecoder) else units
+        result: Tensor = self.decoder(units, rest, photo, own)
         return result
 
     def parts(self) -> dict[str, nn.Module]:
@@ -258,12 +273,11 @@ class Generator(TransferNetwork):
                 mine.copy_(old[name])
 
     def forward(self, x_real: Tensor, swapped: Tensor) -> GeneratorPass:
-        e = self.encoder(x_real)
-        x_fake = self.decoder(self.exchanged(e, swapped), x_real, self.units(e))
-        e_fake = self.encoder(x_fake)
-        e_hat = self.exchanged(e_fake, swapped)
-        x_rec = self.decoder(e_hat, x_fake, self.units(e_fake))
-        units, units_hat = self.units(e), self.units(e_hat)
+        units, rest = self.encoder.apart(x_real)
+        x_fake = self.decoder(self.exchanged(units, swapped), rest, x_real, units)
+        units_fake, rest_fake = self.encoder.apart(x_fake)
+        units_hat = self.exchanged(units_fake, swapped)
+        x_rec = self.decoder(units_hat, rest_fake, x_fake, units_fake)
         return GeneratorPass(
             x_fake, x_rec, self.verification(units, units_hat), self.verification(units, partner(units_hat))
         )

@@ -43,9 +43,12 @@ class TransferNetwork(nn.Module, ABC):
         return dict(self.named_children())
 
     def exchanged(self, embedding: Tensor, swapped: Tensor) -> Tensor:
-        """Each item's units of `swapped` (N × k, bool) taken from its partner, half a batch away. z never moves."""
+        """Each item's units of `swapped` (N × k, bool) taken from its partner, half a batch away. z never moves.
+
+        `embedding`: whole, or its units alone.
+        """
         channels = swapped[:, self.channel_attribute]
-        channels = F.pad(channels, (0, self.layout.rest_channels))[:, :, None, None]
+        channels = F.pad(channels, (0, embedding.shape[1] - channels.shape[1]))[:, :, None, None]
         return torch.where(channels, partner(embedding), embedding)
 
     def transfer(self, x: Tensor, swapped: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def optimizer_of(t: TrainSettings, module: nn.Module) -> torch.optim.Optimizer:
         lr = torch.tensor(t.lr, device=next(module.parameters()).device)
     if t.optimizer == "rmsprop":
         return torch.optim.RMSprop(module.parameters(), lr=lr, alpha=t.alpha, capturable=recorded(t))
-    return torch.optim.Adam(module.parameters(), lr=lr, betas=t.betas, fused=recorded(t), capturable=recorded(t))
+    return torch.optim.Adam(module.parameters(), lr=lr, betas=t.betas, fused=True, capturable=recorded(t))
 
 
 def recorded(t: TrainSettings) -> bool:
