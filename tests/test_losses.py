@@ -67,7 +67,9 @@ def test_verification_is_small_only_when_same_and_other_are_told_apart():
 def test_self_reconstruction_looks_at_untouched_images_only():
     x, x_fake = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
     x_fake[0] = 0.25
-    assert losses.self_reconstruction(losses.distances(x, x_fake), torch.tensor([True, False])).item() == pytest.approx(0.5)
+    assert losses.self_reconstruction(losses.distances(x, x_fake), torch.tensor([True, False])).item() == pytest.approx(
+        0.5
+    )
     assert losses.self_reconstruction(losses.distances(x, x_fake), torch.tensor([False, False])).item() == 0.0
 
 

@@ -20,6 +20,7 @@ from traitswap.methods.latent_swap import (
     shown_alike,
 )
 from traitswap.networks.autoencoder import Generator, change_of, warped
+from traitswap.networks.blocks import beside
 from traitswap.networks.classifier import AttributeClassifier, Augmentation, augment, draw_augmentation
 from traitswap.networks.discriminator import Discriminator
 from traitswap.networks.transfer import partner
@@ -158,6 +159,62 @@ def test_a_recoloured_pixel_changes_by_a_matrix_of_its_colour():
     matrix = h[1, 3:, 2, 3].view(3, 3).T
     assert torch.allclose(change[1, :, 2, 3], h[1, :3, 2, 3] + matrix @ (x[1, :, 2, 3] + 1), atol=1e-5)
     assert torch.equal(change_of(x, h[:, :3]), h[:, :3])
+
+
+def test_the_gradient_of_a_recoloured_face_is_that_of_its_formula():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 4, 4, dtype=torch.double, requires_grad=True)
+    h = torch.randn(2, 12, 4, 4, dtype=torch.double, requires_grad=True)
+    added, *factors = h.chunk(4, 1)
+    change = added + sum(f * c for f, c in zip(factors, (x + 1).split(1, 1), strict=True))
+    expected = torch.autograd.grad(change.square().sum(), (x, h))
+    # In float32, as networks are.
+    got = torch.autograd.grad(change_of(x.float(), h.float()).square().sum(), (x, h))
+    for ours, theirs in zip(got, expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("layouts", [(True, False), (False, False), (True, True)])
+def test_channels_beside_each_other_keep_their_values_and_gradients(layouts):
+    torch.manual_seed(0)
+    formats = [torch.channels_last if last else torch.contiguous_format for last in layouts]
+    parts = [torch.randn(2, 3, 4, 4).contiguous(memory_format=f).requires_grad_() for f in formats]
+    whole = beside(*parts)
+    assert torch.equal(whole, torch.cat(parts, 1))
+    assert whole.is_contiguous(memory_format=torch.channels_last if any(layouts) else torch.contiguous_format)
+    seen: list[torch.Tensor] = []
+    parts[0].register_hook(seen.append)
+    weights = torch.randn_like(whole)
+    (whole * weights).sum().backward()
+    for part, weight in zip(parts, weights.split(3, 1), strict=True):
+        assert torch.equal(part.grad, weight)
+    if any(layouts):
+        assert seen[0].is_contiguous(memory_format=formats[0])
+
+
+def test_patches_are_averaged_as_pixels_are():
+    settings = load_settings("tiny", (*SMALL, "network.patch=2", "network.unit_size=16", "classifier.size=16"))
+    encoder = Generator(settings.network, settings.layout).eval().encoder
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.allclose(encoder.apart(x)[0][:, :, 0, 0], encoder.units(x), atol=1e-6)
+
+
+def test_a_folded_classifier_answers_as_before():
+    torch.manual_seed(0)
+    classifier = AttributeClassifier(4, 16, 2)
+    for layer in classifier.trunk:
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for numbers in (layer.weight, layer.bias, layer.running_mean):
+                torch.nn.init.normal_(numbers)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    classifier.eval()
+    folded = classifier.folded()
+    x = torch.rand(3, 3, 32, 32) * 2 - 1
+    assert torch.allclose(folded(x), classifier(x), atol=1e-4)
+    for ours, theirs in zip(folded.features(x), classifier.features(x), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in classifier.modules())
 
 
 def test_a_residual_decoder_is_told_what_changes():

@@ -122,6 +122,7 @@ class LatentSwap:
             generator.encoder.units.start_from(self.guide, self._columns_of_units() if network.unit_logits else {})
         if self.initial is not None:
             generator.start_from(self.initial)
+        guide = self.guide.folded() if self.guide is not None else None
         discriminator = Discriminator(
             network.size,
             network.discriminator_widths,
@@ -130,7 +131,7 @@ class LatentSwap:
             spectral=network.spectral_norm,
             maps=network.score_maps,
             conditions=len(self.layout.columns) if network.conditional_scores else 0,
-            guide=self.guide if network.guide_scores else None,
+            guide=guide if network.guide_scores else None,
         )
         if not network.spectral_norm:
             # Nothing keeps the scale from layer to layer then but the initialization (He et al., 2015).
@@ -138,7 +139,7 @@ class LatentSwap:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, network.discriminator_leak)
         networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
-        return networks if self.guide is None else {**networks, "guide": self.guide}
+        return networks if guide is None else {**networks, "guide": guide}
 
     def _columns_of_units(self) -> dict[int, int]:
         """The first channels of each unit, and for each the guide's column that it begins as."""

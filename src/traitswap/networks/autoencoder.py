@@ -1,12 +1,13 @@
 """Encoder, decoder, and the generator's whole training pass: encode, swap, decode, and back again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from traitswap.attributes import Layout
 from traitswap.config import NetworkSettings
@@ -60,9 +61,13 @@ class Encoder(nn.Module):
 
     def apart(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The units, N × k·u × s × s, or × 1 × 1 where they know no places, and the rest of the embedding."""
-        embedding: Tensor = self.body(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        patches = F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
+        embedding: Tensor = self.body(patches)
         if self.units is not None:
-            return self.units(x)[:, :, None, None], embedding
+            # The mean of a patch is that of its channels here: quicker than of its pixels.
+            means = patches.view(x.shape[0], 3, -1, *patches.shape[2:]).mean(2)
+            seen = means if means.shape[-1] >= self.units.size else x
+            return self.units(seen)[:, :, None, None], embedding
         units, rest = embedding.tensor_split([self.layout.swapped_channels], 1)
         return units, rest
 
@@ -137,7 +142,7 @@ class ResidualDecoder(nn.Module):
         for enlarge, merge in zip(self.enlarge, self.merge, strict=True):
             h = enlarge(h)
             h = merge(beside(h, folded(photo, h.shape[-1]).to(h.dtype)))
-        return (photo + change_of(photo, planes(self.head(h)))).clamp(-1, 1)
+        return (photo + change_of(photo, self.head(h))).clamp(-1, 1)
 
 
 def planes(x: Tensor) -> Tensor:
@@ -157,13 +162,38 @@ def warped(photo: Tensor, flow: Tensor) -> Tensor:
 def change_of(photo: Tensor, h: Tensor) -> Tensor:
     """What is added to the photo. `h`: that, N × 3 × S × S, or with a 3×3 matrix of colours, 12 channels."""
     if h.shape[1] == 3:
-        return h
+        return planes(h)
     # From black, so that the matrix alone leaves black as it is.
-    colour = photo + 1
-    added, *of_colour = torch.chunk(h, 4, 1)
-    for factors, channel in zip(of_colour, torch.split(colour, 1, 1), strict=True):
-        added = torch.addcmul(added, factors, channel)
-    return added
+    changed: Tensor = _Recolored.apply(photo + 1, h)  # type: ignore[no-untyped-call]
+    return changed
+
+
+class _Recolored(torch.autograd.Function):
+    """h₀ + colour₀ h₁ + colour₁ h₂ + colour₂ h₃, h (N × 12 × S × S) in four parts of three channels each.
+
+    As autograd would have it, but for the gradient of h: put together once, with the precision that h has.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, colour: Tensor, h: Tensor) -> Tensor:
+        parts = planes(h).view(h.shape[0], 4, 3, *h.shape[2:])
+        changed = parts[:, 0].clone()
+        for i in range(3):
+            changed.addcmul_(parts[:, i + 1], colour[:, i : i + 1])
+        ctx.save_for_backward(colour, parts)
+        ctx.dtype = h.dtype
+        return changed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+        colour, parts = ctx.saved_tensors
+        of_colour = (parts[:, 1:] * gradient[:, None]).sum(2) if ctx.needs_input_grad[0] else None
+        gradient, colour = gradient.to(ctx.dtype), colour.to(ctx.dtype)
+        of_h = torch.empty(parts.shape, dtype=ctx.dtype, device=parts.device)
+        of_h[:, 0] = gradient
+        torch.mul(gradient[:, None], colour[:, :, None], out=of_h[:, 1:])
+        return of_colour, of_h.flatten(1, 2)
 
 
 def folded(photo: Tensor, size: int) -> Tensor:
@@ -195,7 +225,7 @@ class Verification(nn.Module):
 
     def forward(self, units: Tensor, other: Tensor) -> Tensor:
         """Units of two batches (each N × k·u × s × s, or × 1 × 1) → logits N × k."""
-        difference = (units - other).abs().unflatten(1, (self.attributes, -1))
+        difference = (units - other).abs().view(len(units), self.attributes, -1, *units.shape[2:])
         if self.averaged:
             features = difference.mean((3, 4))
         else:

@@ -59,7 +59,7 @@ def beside(*parts: Tensor) -> Tensor:
     if torch.channels_last in layouts:
         for part, layout in zip(parts, layouts, strict=True):
             if part.requires_grad:
-                part.register_hook(partial(_laid_out, layout=layout))
+                part.register_hook(partial(_laid_out, layout=layout))  # type: ignore[no-untyped-call]
         parts = tuple(_laid_out(part, torch.channels_last) for part in parts)
     return torch.cat(parts, 1)
 
