@@ -4,14 +4,17 @@
 
 Eager float32: 32-bit numbers (of which a GPU's convolutions use fewer bits: PyTorch's default), memory as PyTorch lays
 it out, operation after operation. Ours: as `traitswap train` runs here, bf16 where the processor computes in it,
-channels last; on a GPU also recorded and played back, which training does if asked (train.graphs). On random pictures;
-drawn faces with --losses, which trains so many steps both ways, and once more in float32 with another seed: how far
-apart losses are anyway.
+channels last, with the memory that a step frees kept for the next; on a GPU also recorded and played back, which
+training does if asked (train.graphs). Each has a process of its own, as memory that one has would serve the other as
+well. On random pictures; drawn faces with --losses, which trains so many steps both ways, and once more in float32 with
+another seed: how far apart losses are anyway.
 """
 
 import argparse
+import multiprocessing
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -25,7 +28,7 @@ from timing import machine, seconds_of
 from traitswap.config import Settings, load_settings
 from traitswap.data.cache import FaceData
 from traitswap.errors import TraitswapError
-from traitswap.training import loop, setup
+from traitswap.training import loop, memory, setup
 from traitswap.training.feed import Feed
 
 PRECISIONS = {"eager float32": "32-true", "ours": "auto"}
@@ -95,34 +98,59 @@ def product_rate(dtype: torch.dtype) -> float:
     return 2 * side**3 / seconds_of(lambda: a @ a)
 
 
-def speed(preset: str, rounds: int, console: Console) -> list[str]:
+_stepper: Stepper
+"""Of a process that steps one way."""
+
+
+def begin(preset: str, precision: str) -> None:
+    """In a process of its own: steps that are to be timed, the first of them taken."""
+    global _stepper
+    console = Console(stderr=True, quiet=True)
+    if precision == "auto":
+        memory.keep_freed_memory()
+    data = setup.read_faces("drawn", settings_of(preset, "32-true"), "stop", console)
+    _stepper = Stepper(settings_of(preset, precision), data, precision == "auto")
+    for _ in range(3):
+        _stepper.seconds()
+
+
+def seconds() -> float:
+    return _stepper.seconds()
+
+
+def about() -> tuple[float, float, float, bool]:
+    """Operations of a step, its memory in MiB, the share of steps that the generator learns from, whether in bf16."""
+    step = _stepper
+    moves = sum(share for number, share in step.kinds.items() if step.method.phases[1].weights(number))
+    mixed = str(loop.precision_of(step.settings)).startswith("bf16")
+    return step.operations(), setup.estimate(step.settings, step.data).memory_mib, moves, mixed
+
+
+def speed(preset: str, rounds: int) -> list[str]:
     """A preset's row."""
-    settings = settings_of(preset, "32-true")
-    data = setup.read_faces("drawn", settings, "stop", console)
-    ways = [Stepper(settings_of(preset, p), data, p == "auto") for p in PRECISIONS.values()]
-    mixed = str(loop.precision_of(ways[1].settings)).startswith("bf16")
-    for way in ways:
-        way.seconds()
-    timings, rates = [], []
-    for _ in range(rounds):
-        timings.append([way.seconds() for way in ways])
-        rates.append(product_rate(torch.bfloat16 if mixed else torch.float32))
-    eager, ours = (statistics.median(column) for column in zip(*timings, strict=True))
+    alone = partial(ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"), begin)
+    with alone((preset, PRECISIONS["eager float32"])) as eager, alone((preset, PRECISIONS["ours"])) as ours:
+        ways = (eager, ours)
+        # Both are ready before either is timed.
+        for way in ways:
+            way.submit(seconds).result()
+        timings = [[way.submit(seconds).result() for way in ways] for _ in range(rounds)]
+        operations, memory_mib, moves, mixed = ours.submit(about).result()
+    rate = statistics.median(product_rate(torch.bfloat16 if mixed else torch.float32) for _ in range(rounds))
+    eager_seconds, our_seconds = (statistics.median(column) for column in zip(*timings, strict=True))
     ratio = statistics.median(a / b for a, b in timings)
-    reached = ways[0].operations() / ours
-    memory = setup.estimate(ways[1].settings, data).memory_mib
-    n = settings.train.batch
-    # Of the images of a step the generator learns from those of some steps only, where it has a critic to wait for.
-    moves = sum(share for number, share in ways[1].kinds.items() if ways[1].method.phases[1].weights(number))
+    reached = operations / our_seconds
+    n = settings_of(preset, "auto").train.batch
     return [
         preset,
-        f"{n / eager:.1f}",
-        f"{n / ours:.1f}",
+        f"{n / eager_seconds:.1f}",
+        f"{n / our_seconds:.1f}",
         f"{ratio:.2f}",
-        f"{1e3 * ours / moves / n:.1f}",
+        # Of the images of a step the generator learns from those of some steps only, where it has a critic to wait for.
+        f"{1e3 * our_seconds / moves / n:.1f}",
         f"{reached / 1e9:.0f}",
-        f"{reached / statistics.median(rates):.0%}",
-        f"{memory:.0f}",
+        f"{reached / rate:.0%}",
+        f"{memory_mib:.0f}",
     ]
 
 
@@ -159,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         heads = ["preset", "images/s, eager float32", "images/s, ours", "ratio", "ms an image that G learns from"]
         heads += ["GFLOP/s, ours", "of a matrix product's", "memory, MiB"]
-        print(markdown(heads, [speed(preset, given.rounds, console) for preset in given.presets]))
+        print(markdown(heads, [speed(preset, given.rounds) for preset in given.presets]))
     except TraitswapError as error:
         raise SystemExit(f"train_step: {error}") from None
 

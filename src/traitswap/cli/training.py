@@ -99,8 +99,9 @@ def train(
     seconds = _seconds(max_time) if max_time else float("inf")
     _needs_torch()
     from traitswap import ranks
-    from traitswap.training import loop, setup, state
+    from traitswap.training import loop, memory, setup, state
 
+    memory.keep_freed_memory()
     ranks.join()
     console = _console(quiet=ranks.rank() > 0)
     with ranks.first_before_others():
@@ -143,9 +144,10 @@ def train_classifier(
     """
     settings = _settings(preset, changes, [])
     _needs_torch()
-    from traitswap.training import setup
+    from traitswap.training import memory, setup
 
     _check_free(out, "--out")
+    memory.keep_freed_memory()
     console = _console()
     faces = setup.read_faces(data, settings, _on_problem(on_problem), console)
     setup.obtain_classifier(out, faces, settings.classifier, seed, "attribute", console)
