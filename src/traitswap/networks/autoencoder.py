@@ -78,7 +78,7 @@ class Encoder(nn.Module):
 
 def everywhere(units: Tensor, rest: Tensor) -> Tensor:
     """Units that know no places, at all those of `rest`."""
-    return units.expand(-1, -1, *rest.shape[2:])
+    return units if units.shape[2:] == rest.shape[2:] else units.expand(-1, -1, *rest.shape[2:])
 
 
 class Decoder(nn.Module):
@@ -176,10 +176,10 @@ class _Recolored(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, colour: Tensor, h: Tensor) -> Tensor:
-        parts = planes(h).view(h.shape[0], 4, 3, *h.shape[2:])
-        changed = parts[:, 0].clone()
-        for i in range(3):
-            changed.addcmul_(parts[:, i + 1], colour[:, i : i + 1])
+        parts = planes(h)
+        changed, *factors = torch.chunk(parts, 4, 1)
+        for of_channel, channel in zip(factors, torch.split(colour, 1, 1), strict=True):
+            changed = torch.addcmul(changed, of_channel, channel)
         ctx.save_for_backward(colour, parts)
         ctx.dtype = h.dtype
         return changed
@@ -188,6 +188,7 @@ class _Recolored(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         colour, parts = ctx.saved_tensors
+        parts = parts.unflatten(1, (4, 3))
         of_colour = (parts[:, 1:] * gradient[:, None]).sum(2) if ctx.needs_input_grad[0] else None
         gradient, colour = gradient.to(ctx.dtype), colour.to(ctx.dtype)
         of_h = torch.empty(parts.shape, dtype=ctx.dtype, device=parts.device)

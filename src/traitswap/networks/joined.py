@@ -34,7 +34,7 @@ class JoinedGenerator(TransferNetwork):
         self.register_buffer("place", torch.argsort(self.order), persistent=False)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return torch.cat([member.encode(x) for member in self._members()], 1)[:, self.order]
+        return torch.cat([member.encode(x) for member in self._members()], 1).index_select(1, self.order)
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         return sum(self.changes(embedding, photo, own), photo).clamp(-1, 1)
@@ -43,11 +43,11 @@ class JoinedGenerator(TransferNetwork):
         """What each member adds to the photo, N × 3 × S × S each; as `decode`."""
         members = self._members()
         counts = [member.layout.channels for member in members]
-        codes = torch.split(embedding[:, self.place], counts, 1)
+        codes = torch.split(embedding.index_select(1, self.place), counts, 1)
         owns: Sequence[Tensor | None] = [None] * len(members)
         if own is not None:
             # What never moves is the photo's own in the embedding, too.
-            whole = torch.cat([own, embedding[:, self.layout.swapped_channels :]], 1)[:, self.place]
+            whole = torch.cat([own, embedding[:, self.layout.swapped_channels :]], 1).index_select(1, self.place)
             owns = [member.units(part) for member, part in zip(members, torch.split(whole, counts, 1), strict=True)]
         each = zip(members, codes, owns, strict=True)
         return [member.decode(its_codes, photo, its_own) - photo for member, its_codes, its_own in each]
