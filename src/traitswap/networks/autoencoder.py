@@ -260,6 +260,10 @@ class Generator(TransferNetwork):
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         units, rest = embedding.tensor_split([self.layout.swapped_channels], 1)
+        return self.decode_apart(units, rest, photo, own)
+
+    def decode_apart(self, units: Tensor, rest: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
+        """`decode`, of an embedding as `Encoder.apart` gives it."""
         if own is None:
             own = self.encoder.own_units(photo) if isinstance(self.decoder, ResidualDecoder) else units
         result: Tensor = self.decoder(units, rest, photo, own)

@@ -1,56 +1,64 @@
 """Generators that learnt different attributes, as one: each adds its own change to the photo."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from traitswap.attributes import Layout
-from traitswap.networks.autoencoder import Generator
+from traitswap.networks.autoencoder import Generator, everywhere
 from traitswap.networks.transfer import TransferNetwork
+
+
+class _Places(NamedTuple):
+    """Where in the joined embedding the channels of one member are."""
+
+    taken: tuple[bool, ...]
+    """Of each of its units, whether it is one of the joined ones."""
+    units: tuple[slice, ...]
+    rest: slice
 
 
 class JoinedGenerator(TransferNetwork):
     """Its embedding has the units that are taken of each member, in their order, then what else each has: units of
     attributes that are taken of another, which never move, and what it knows of the rest."""
 
-    order: Tensor
-    place: Tensor
-
     def __init__(self, members: Sequence[Generator], given: Sequence[Sequence[str]], layout: Layout) -> None:
         super().__init__(layout)
         self.members = nn.ModuleList(members)
-        units: list[int] = []
-        others: list[int] = []
-        start = 0
+        self._places: list[_Places] = []
+        end = layout.swapped_channels
         for member, names in zip(members, given, strict=True):
-            for name in member.layout.names:
-                unit = member.layout.unit(name)
-                (units if name in names else others).extend(range(start + unit.start, start + unit.stop))
-            others.extend(range(start + member.layout.swapped_channels, start + member.layout.channels))
-            start += member.layout.channels
-        # Which channel of the members' embeddings side by side each of ours is; and where each of theirs is in ours.
-        self.register_buffer("order", torch.tensor([*units, *others]), persistent=False)
-        self.register_buffer("place", torch.argsort(self.order), persistent=False)
+            units: list[slice] = []
+            taken = tuple(name in names for name in member.layout.names)
+            for name, is_taken in zip(member.layout.names, taken, strict=True):
+                units.append(layout.unit(name) if is_taken else slice(end, end := end + member.layout.unit_channels))
+            self._places.append(_Places(taken, tuple(units), slice(end, end := end + member.layout.rest_channels)))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return torch.cat([member.encode(x) for member in self._members()], 1).index_select(1, self.order)
+        parts: list[tuple[slice, Tensor]] = []
+        for member, places in zip(self._members(), self._places, strict=True):
+            units, rest = member.encoder.apart(x)
+            each = torch.split(everywhere(units, rest), member.layout.unit_channels, 1)
+            parts += [*zip(places.units, each, strict=True), (places.rest, rest)]
+        return torch.cat([part for _, part in sorted(parts, key=lambda placed: placed[0].start)], 1)
 
     def decode(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> Tensor:
         return sum(self.changes(embedding, photo, own), photo).clamp(-1, 1)
 
     def changes(self, embedding: Tensor, photo: Tensor, own: Tensor | None = None) -> list[Tensor]:
         """What each member adds to the photo, N × 3 × S × S each; as `decode`."""
-        members = self._members()
-        counts = [member.layout.channels for member in members]
-        codes = torch.split(embedding.index_select(1, self.place), counts, 1)
-        owns: Sequence[Tensor | None] = [None] * len(members)
-        if own is not None:
-            # What never moves is the photo's own in the embedding, too.
-            whole = torch.cat([own, embedding[:, self.layout.swapped_channels :]], 1).index_select(1, self.place)
-            owns = [member.units(part) for member, part in zip(members, torch.split(whole, counts, 1), strict=True)]
-        each = zip(members, codes, owns, strict=True)
-        return [member.decode(its_codes, photo, its_own) - photo for member, its_codes, its_own in each]
+        found = []
+        for member, places in zip(self._members(), self._places, strict=True):
+            units = torch.cat([embedding[:, place] for place in places.units], 1)
+            its_own = None
+            if own is not None:
+                # What never moves is the photo's own in the embedding, too.
+                which = zip(places.taken, places.units, strict=True)
+                its_own = torch.cat([(own if taken else embedding)[:, place] for taken, place in which], 1)
+            found.append(member.decode_apart(units, embedding[:, places.rest], photo, its_own) - photo)
+        return found
 
     def parts(self) -> dict[str, nn.Module]:
         return {
