@@ -11,7 +11,8 @@ from traitswap.training.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
-torch.ones(1)
+for _ in range(5):
+    torch.ones(8 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(8 << 20)
