@@ -192,10 +192,12 @@ def test_channels_beside_each_other_keep_their_values_and_gradients(layouts):
         assert seen[0].is_contiguous(memory_format=formats[0])
 
 
-def test_patches_are_averaged_as_pixels_are():
-    settings = load_settings("tiny", (*SMALL, "network.patch=2", "network.unit_size=16", "classifier.size=16"))
+@pytest.mark.parametrize("size", [16, 32, 48, 64])
+def test_patches_are_averaged_as_pixels_are(size):
+    sizes = (f"network.size={size}", "network.patch=2", "network.unit_size=16", "classifier.size=16")
+    settings = load_settings("tiny", (*SMALL, *sizes))
     encoder = Generator(settings.network, settings.layout).eval().encoder
-    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    x = torch.rand(2, 3, size, size) * 2 - 1
     assert torch.allclose(encoder.apart(x)[0][:, :, 0, 0], encoder.units(x), atol=1e-6)
 
 

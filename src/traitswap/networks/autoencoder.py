@@ -66,8 +66,8 @@ class Encoder(nn.Module):
         if self.units is not None:
             # The mean of a patch is that of its channels here: quicker than of its pixels.
             means = patches.view(x.shape[0], 3, -1, *patches.shape[2:]).mean(2)
-            seen = means if means.shape[-1] >= self.units.size else x
-            return self.units(seen)[:, :, None, None], embedding
+            even = means.shape[-1] % self.units.size == 0
+            return self.units(means if even else x)[:, :, None, None], embedding
         units, rest = embedding.tensor_split([self.layout.swapped_channels], 1)
         return units, rest
 
