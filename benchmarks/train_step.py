@@ -103,15 +103,13 @@ _stepper: Stepper
 
 
 def begin(preset: str, precision: str) -> None:
-    """In a process of its own: steps that are to be timed, the first of them taken."""
+    """In a process of its own: steps that are to be timed."""
     global _stepper
-    console = Console(stderr=True, quiet=True)
     if precision == "auto":
         memory.keep_freed_memory()
-    data = setup.read_faces("drawn", settings_of(preset, "32-true"), "stop", console)
-    _stepper = Stepper(settings_of(preset, precision), data, precision == "auto")
-    for _ in range(3):
-        _stepper.seconds()
+    settings = settings_of(preset, precision)
+    data = setup.read_faces("drawn", settings, "stop", Console(stderr=True, quiet=True))
+    _stepper = Stepper(settings, data, precision == "auto")
 
 
 def seconds() -> float:
@@ -128,10 +126,12 @@ def about() -> tuple[float, float, float, bool]:
 
 def speed(preset: str, rounds: int) -> list[str]:
     """A preset's row."""
+    # A preset that cannot be read is told of here, not in a process that then is gone.
+    n = settings_of(preset, "auto").train.batch
     alone = partial(ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"), begin)
     with alone((preset, PRECISIONS["eager float32"])) as eager, alone((preset, PRECISIONS["ours"])) as ours:
         ways = (eager, ours)
-        # Both are ready before either is timed.
+        # Both are ready before either is timed; the first steps are slower.
         for way in ways:
             way.submit(seconds).result()
         timings = [[way.submit(seconds).result() for way in ways] for _ in range(rounds)]
@@ -140,7 +140,6 @@ def speed(preset: str, rounds: int) -> list[str]:
     eager_seconds, our_seconds = (statistics.median(column) for column in zip(*timings, strict=True))
     ratio = statistics.median(a / b for a, b in timings)
     reached = operations / our_seconds
-    n = settings_of(preset, "auto").train.batch
     return [
         preset,
         f"{n / eager_seconds:.1f}",

@@ -14,8 +14,6 @@ from traitswap.networks.transfer import TransferNetwork
 class _Places(NamedTuple):
     """Where in the joined embedding the channels of one member are."""
 
-    taken: tuple[bool, ...]
-    """Of each of its units, whether it is one of the joined ones."""
     units: tuple[slice, ...]
     rest: slice
 
@@ -30,11 +28,11 @@ class JoinedGenerator(TransferNetwork):
         self._places: list[_Places] = []
         end = layout.swapped_channels
         for member, names in zip(members, given, strict=True):
-            units: list[slice] = []
-            taken = tuple(name in names for name in member.layout.names)
-            for name, is_taken in zip(member.layout.names, taken, strict=True):
-                units.append(layout.unit(name) if is_taken else slice(end, end := end + member.layout.unit_channels))
-            self._places.append(_Places(taken, tuple(units), slice(end, end := end + member.layout.rest_channels)))
+            units = tuple(
+                layout.unit(name) if name in names else slice(end, end := end + layout.unit_channels)
+                for name in member.layout.names
+            )
+            self._places.append(_Places(units, slice(end, end := end + member.layout.rest_channels)))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         parts: list[tuple[slice, Tensor]] = []
@@ -55,8 +53,9 @@ class JoinedGenerator(TransferNetwork):
             its_own = None
             if own is not None:
                 # What never moves is the photo's own in the embedding, too.
-                which = zip(places.taken, places.units, strict=True)
-                its_own = torch.cat([(own if taken else embedding)[:, place] for taken, place in which], 1)
+                moving = self.layout.swapped_channels
+                sources = [own if place.stop <= moving else embedding for place in places.units]
+                its_own = torch.cat([s[:, place] for s, place in zip(sources, places.units, strict=True)], 1)
             found.append(member.decode_apart(units, embedding[:, places.rest], photo, its_own) - photo)
         return found
 
